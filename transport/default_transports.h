@@ -1,0 +1,12 @@
+// The table of everything this build has. A program that wants less builds its own table and links less.
+#pragma once
+
+#include "wayport/base/log.h"
+#include "wayport/transport/transports.h"
+
+namespace wayport::transport {
+
+// tcp, unix, tls. `log` is told of dials that verify nothing (tls with insecure=1); it outlives the table.
+Transports default_transports(Log* log = nullptr);
+
+}  // namespace wayport::transport
