@@ -88,6 +88,7 @@ GOOD = [
     source("// asio::detached only inside the task group\n"),
     {"base/BUILD": 'x(srcs = ["task_group.cc"])', "base/task_group.cc": "asio::co_spawn(x, f(), asio::detached);\n"},
     source("loop.sleep_until_woken = 1; std::this_thread::sleep_for(1ms);\n"),
+    test("co_await sleep_for(loop, 5ms);  // on the loop's clock\n"),
     test('call("/sleep"); router.sleep(3); clock->sleep(1); my_sleep(2);  // never sleep_for\n'),
     source("auto socket = stream->detach();\nstd::thread t(run); t.join(); socket.detach();\n"),
     source('char name[] = "%s";\n' % (words("X", "XX") * 2)),

@@ -148,7 +148,7 @@ PATTERNS = [
     ),
     (
         "sleep", lambda f: f.is_cpp and f.is_test, "bare",
-        r"\b(sleep_for|sleep_until|usleep|nanosleep)\b|(?<![\w.>])sleep\(",
+        r"(?<!co_await )\b(sleep_for|sleep_until)\b|\b(usleep|nanosleep)\b|(?<![\w.>])sleep\(",
         "a test does not sleep; drive a ManualClock, or wait for the event itself",
     ),
     (

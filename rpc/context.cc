@@ -1,0 +1,31 @@
+#include "wayport/rpc/context.h"
+
+#include "wayport/rpc/session_driver.h"
+
+namespace wayport::rpc {
+namespace {
+
+// Every call that reaches a typed handler belongs to a driven session.
+SessionDriver& driver_of(const Call& call) { return static_cast<SessionDriver&>(call.session().host()); }
+
+}  // namespace
+
+std::string_view Context::body_codec_name() const {
+  const framing::Codec* codec = driver_of(call_).codecs().find(call_.body_codec());
+  return codec ? codec->name() : std::string_view();
+}
+
+Session Context::session() const { return Session(driver_of(call_).shared_from_this()); }
+
+std::string Context::ip() const { return driver_of(call_).peer().remote.ip(); }
+
+Result<void> Context::bind_to(const framing::BodyTarget& target) const {
+  SessionDriver& driver = driver_of(call_);
+  if (driver.loop().in_loop_thread()) return framing::decode_body(call_.packet(), driver.core().context(), target);
+  // A worker thread must not use the loop's inflater.
+  framing::ProtocolContext own{driver.codecs()};
+  own.limits = driver.options().limits;
+  return framing::decode_body(call_.packet(), own, target);
+}
+
+}  // namespace wayport::rpc
