@@ -290,7 +290,9 @@ TEST(ChainProperty, AgreesWithAString) {
     ASSERT_EQ(chain.size(), model.size()) << "step " << step;
     ASSERT_EQ(as_text(chain.front()), std::string_view(model).substr(0, chain.front().size())) << "step " << step;
     ASSERT_EQ(chain.front().empty(), model.empty());
-    if (step % 64 == 0) ASSERT_EQ(chain.to_string(), model) << "step " << step;
+    if (step % 64 == 0) {
+      ASSERT_EQ(chain.to_string(), model) << "step " << step;
+    }
   }
 }
 

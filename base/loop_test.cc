@@ -72,7 +72,7 @@ class LoopTest : public testing::TestWithParam<bool> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(WithoutAndWithAsio, LoopTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Asio" : "Plain"; });
+                         [](const auto& mode) { return mode.param ? "Asio" : "Plain"; });
 
 TEST_P(LoopTest, ReportsReadinessUntilTheDataIsTaken) {
   SocketPair pair;
@@ -313,7 +313,7 @@ class LoopThreadsTest : public testing::TestWithParam<bool> {
   Loop loop;
 };
 INSTANTIATE_TEST_SUITE_P(WithoutAndWithAsio, LoopThreadsTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Asio" : "Plain"; });
+                         [](const auto& mode) { return mode.param ? "Asio" : "Plain"; });
 
 TEST_P(LoopThreadsTest, WakesForEveryPostAndKeepsEachThreadsOrder) {
   constexpr int kThreads = 4;

@@ -15,7 +15,13 @@
 
 namespace wayport {
 
-class Timer : public ListNode<Timer> {
+// What the wheel keeps in a node.
+class TimerDue {
+  friend class TimerWheel;
+  std::uint64_t due_tick_ = 0;
+};
+
+class Timer : public ListNode<Timer>, public TimerDue {
  public:
   // The node is disarmed when this runs; it may arm itself again or destroy itself.
   virtual void on_timer() = 0;
@@ -23,10 +29,6 @@ class Timer : public ListNode<Timer> {
 
  protected:
   ~Timer() = default;  // unlinks
-
- private:
-  friend class TimerWheel;
-  std::uint64_t due_tick_ = 0;
 };
 
 class TimerWheel {

@@ -67,7 +67,7 @@ struct NoBody {
 // To send: `codec_id` goes in front of `bytes` (OutgoingBody::Form::encoded, gzip applies); with id 0 the bytes go out
 // as they are and the first one acts as codec id (Form::verbatim). Received: the id, and what followed it on the wire,
 // which is still compressed if the header says so: a byte slice of a Go peer is never compressed, whatever its header
-// says (protocol/teleport 5), so only the application knows.
+// says (spec/teleport 5), so only the application knows.
 struct RawBody {
   std::uint8_t codec_id = 0;
   std::string bytes{};

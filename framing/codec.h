@@ -1,7 +1,7 @@
 // Codec: turns values into body bytes and back. Which there are: "wayport/framing/codec_registry.h".
 //
 // Codecs are stateless and thread-safe. The built-in ones: json 'j', protobuf 'p', string 's' (bytes as they are), as
-// the originals have them, and flatbuffers 'b'. Id 0 means "no codec" and cannot be registered (protocol/teleport 1).
+// the originals have them, and flatbuffers 'b'. Id 0 means "no codec" and cannot be registered (spec/teleport 1).
 #pragma once
 
 #include <cstdint>

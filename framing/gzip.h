@@ -1,4 +1,4 @@
-// gzip of packet bodies (RFC 1952) as Go peers write and read it (protocol/teleport 5): a member that ends with a sync
+// gzip of packet bodies (RFC 1952) as Go peers write and read it (spec/teleport 5): a member that ends with a sync
 // flush and has no trailer is legal, so is a complete one, also several; truncation is not.
 //
 // zlib streams are kept and reset, not made anew per message: 256 KiB for a Deflater and 40 KiB for an Inflater, from

@@ -13,7 +13,7 @@ namespace wayport::framing {
 
 class Codec;
 
-// Values of PacketHeader::type as v2.1 and later number them (protocol/teleport 3). v2.0 pushes with 4; rpc translates.
+// Values of PacketHeader::type as v2.1 and later number them (spec/teleport 3). v2.0 pushes with 4; rpc translates.
 inline constexpr std::int32_t kTypeUndefined = 0;
 inline constexpr std::int32_t kTypePull = 1;
 inline constexpr std::int32_t kTypeReply = 2;
@@ -49,7 +49,7 @@ struct OutgoingBody {
     none,        // no body (BL = 0)
     codec_only,  // codec id and nothing else (BL = 1)
     value,       // `codec` encodes `value`, gzip applies
-    verbatim,    // `bytes` as they are, whose first byte acts as the codec id; never compressed (protocol/teleport 5)
+    verbatim,    // `bytes` as they are, whose first byte acts as the codec id; never compressed (spec/teleport 5)
     encoded,     // codec id `codec_id`, then `bytes`, gzip applies
   };
   Form form = Form::none;

@@ -23,7 +23,7 @@ Result<void> decode_body(const PacketView& packet, ProtocolContext& context, con
     return fail(ErrorCode::unsupported, "no body codec with id " + codec_id_text(packet.body_codec));
   }
   WAYPORT_TRY_ASSIGN(const Bytes plain, plain_body(packet, context));
-  // A compressed nothing goes to the codec: a Go peer's defect 6 (protocol/teleport 14) loses bodies that way, and what
+  // A compressed nothing goes to the codec: a Go peer's defect 6 (spec/teleport 14) loses bodies that way, and what
   // is no JSON text must not look like a body that was never sent.
   Result<void> decoded = codec->decode(plain, target);
   if (!decoded)

@@ -16,7 +16,7 @@
 namespace wayport::framing {
 
 struct ReadLimits {
-  // Teleport: length fields against this as protocol/teleport 8 says. Zero: unlimited.
+  // Teleport: length fields against this as spec/teleport 8 says. Zero: unlimited.
   std::size_t packet_bytes_max = 64u << 20;
   // A compressed body may become this large. Zero: unlimited.
   std::size_t inflated_bytes_max = 64u << 20;
@@ -59,7 +59,7 @@ class Protocol {
 };
 
 // Decodes the body of `packet` into `target`: inflates if needed, finds the codec by id, decodes. An absent or empty
-// body leaves the target as it is, whatever the codec id (protocol/teleport 5); a compressed nothing goes to the codec,
+// body leaves the target as it is, whatever the codec id (spec/teleport 5); a compressed nothing goes to the codec,
 // as it is a body that was sent. A RawBody takes it as it is on the wire. The errors name the codec, the type, and the
 // limit.
 Result<void> decode_body(const PacketView& packet, ProtocolContext& context, const BodyTarget& target);

@@ -37,7 +37,7 @@ class Call {
   SessionCore& session() const noexcept { return *session_; }
 
   // Decodes the body with the codec that the packet names. A failure is the peer's: the session closes when the handler
-  // has returned, and no reply is sent (protocol/teleport 13).
+  // has returned, and no reply is sent (spec/teleport 13).
   Result<void> decode(const framing::BodyTarget& target);
   // Ends the session for a body that does not decode; what decode() calls.
   void refuse_body(const Error& error);

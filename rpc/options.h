@@ -15,7 +15,7 @@ namespace wayport::rpc {
 struct SessionOptions {
   // The wire format; nullptr: Teleport. Outlives every session that uses it.
   const framing::Protocol* protocol = nullptr;
-  // Which release the other side is. There is no way to find out (protocol/teleport 3); it decides the push type, the
+  // Which release the other side is. There is no way to find out (spec/teleport 3); it decides the push type, the
   // form of an absent body, and the answer to unsupported types.
   framing::PeerVersion version = framing::PeerVersion::v2_5;
   framing::ReadLimits limits{};

@@ -43,7 +43,7 @@ struct Shared {
 };
 
 // One dial in progress. Whoever sets `over` reports its outcome.
-struct PendingDial : std::enable_shared_from_this<PendingDial> {
+struct PendingDial {
   std::unique_ptr<Dial> dial;
   std::move_only_function<void(Result<Session>)> done;
   bool over = false;
@@ -337,11 +337,12 @@ void Peer::dial_async(std::string_view address_text, DialOptions options,
     dial_options.stream = options.stream;
     pending->dial = state->shared->transports.dial(
         state->environment.loop, address, dial_options,
-        [state, pending = pending.get(), session_options = std::move(session_options),
+        [state, weak = std::weak_ptr(pending), session_options = std::move(session_options),
          id = std::move(options.session_id),
          canceler = std::move(options.canceler)](Result<std::unique_ptr<Stream>> stream) mutable {
-          if (pending->over) return;
-          const std::shared_ptr<PendingDial> self = pending->shared_from_this();
+          // A dial that was canceled in this turn goes only at its end, and may still call.
+          const std::shared_ptr<PendingDial> self = weak.lock();
+          if (!self || self->over) return;
           if (canceler) canceler->unbind();
           if (!stream) return end_dial(*state, self, fail(std::move(stream.error())));
           const bool chosen = !id.empty();

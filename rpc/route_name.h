@@ -1,4 +1,4 @@
-// Route names as the original derives them (protocol/teleport 7).
+// Route names as the original derives them (spec/teleport 7).
 #pragma once
 
 #include <string>

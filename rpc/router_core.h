@@ -1,4 +1,4 @@
-// RouterCore: names to handlers; two tables, pulls and pushes (protocol/teleport 7).
+// RouterCore: names to handlers; two tables, pulls and pushes (spec/teleport 7).
 //
 // Filled before the peer starts, then only read, by any number of threads. Registration that cannot be right (a
 // duplicate, an empty handler, a frozen router) throws std::logic_error with the route's name.

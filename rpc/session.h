@@ -104,7 +104,7 @@ class Session {
   // Unique within a peer. First the remote address of an accepted session and the local one of a dialled session, or
   // what DialOptions said.
   std::string id() const;
-  // A session that holds this id already is closed gracefully (protocol/teleport 9).
+  // A session that holds this id already is closed gracefully (spec/teleport 9).
   void rename(std::string id);
   std::string remote() const;  // "tcp://10.0.0.1:50112"
   std::string local() const;
@@ -118,7 +118,7 @@ class Session {
   void set_write_timeout(Duration timeout) const;
 
   // --- pull: exactly one outcome, a value or a status ---
-  // Uri: "/path?query". Awaited on any executor. Cancellation of the awaiting coroutine ends it with 499.
+  // Uri: "/path?query". Awaited by a coroutine on any loop. Cancellation of the awaiting coroutine ends it with 499.
   template <class R = void, class A = framing::NoBody>
   boost::asio::awaitable<Reply<R>> pull(std::string uri, A argument = {}, CallOptions options = {}) const;
   // `done` runs on the session's loop, never from inside this call.

@@ -258,7 +258,7 @@ void SessionCore::handle_unsupported(const PacketView& packet) {
        {"body_bytes", packet.body_with_codec.size()},
        {"body", to_hex(packet.body_with_codec.first(std::min(packet.body_with_codec.size(), kLoggedBodyBytes)))}});
   if (framing::answers_unsupported_type(options_->version)) {
-    // Two peers that answer type 0 do so for ever (protocol/teleport 3), so that one stays unanswered.
+    // Two peers that answer type 0 do so for ever (spec/teleport 3), so that one stays unanswered.
     if (header.type == framing::kTypeUndefined) return;
     OutgoingPacket answer;
     answer.header.status_code = code::kUnsupportedType;
@@ -267,9 +267,8 @@ void SessionCore::handle_unsupported(const PacketView& packet) {
     static_cast<void>(append(answer));
     return;
   }
-  reason_ =
-      CloseReason::peer(ErrorCode::unsupported, "packet type " + std::to_string(header.type) + " from " +
-                                                    host_.peer_name() + " is not supported (protocol/teleport 3)");
+  reason_ = CloseReason::peer(ErrorCode::unsupported, "packet type " + std::to_string(header.type) + " from " +
+                                                          host_.peer_name() + " is not supported (spec/teleport 3)");
   state_ = State::closing;
   end_stream(kErrorLinger);
 }
@@ -503,7 +502,7 @@ void SessionCore::send_reply(const Call& call, const OutgoingBody& body, std::in
   }
   const PacketHeader& request = call.header();
   OutgoingPacket packet;
-  // A reply copies the request's level, but not one that no gzip has (protocol/teleport 14, item 5).
+  // A reply copies the request's level, but not one that no gzip has (spec/teleport 14, item 5).
   std::int32_t gzip = call.reply_gzip_.value_or(request.gzip);
   if (!framing::is_gzip_level(gzip)) gzip = 0;
   packet.header.seq = request.seq;

@@ -1,4 +1,4 @@
-// Goal: sessions face what was recorded from Go peers. Method: each vector of protocol/teleport against one core.
+// Goal: sessions face what was recorded from Go peers. Method: each vector of spec/teleport against one core.
 #include <gtest/gtest.h>
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// The outcome of a call: a value, or a status (protocol/teleport 6).
+// The outcome of a call: a value, or a status (spec/teleport 6).
 #pragma once
 
 #include <cstdint>

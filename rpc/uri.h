@@ -1,4 +1,4 @@
-// The uri of a pull or push, read as the original's URL parser reads it (protocol/teleport 7).
+// The uri of a pull or push, read as the original's URL parser reads it (spec/teleport 7).
 #pragma once
 
 #include <string>

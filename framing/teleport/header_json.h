@@ -1,4 +1,4 @@
-// The packet header as JSON, header codec 'j' (protocol/teleport 2): written byte for byte as Go writes it, read as
+// The packet header as JSON, header codec 'j' (spec/teleport 2): written byte for byte as Go writes it, read as
 // leniently as Go reads it.
 //
 // No allocation, apart from strings that have to be unescaped: those go into a storage that the caller keeps.

@@ -1,4 +1,4 @@
-// The packet header as a protobuf message, header codec 'p' (protocol/teleport 2):
+// The packet header as a protobuf message, header codec 'p' (spec/teleport 2):
 //
 //     uint64 seq = 1;  int32 type = 2;  string uri = 3;  int32 gzip = 4;  int32 status_code = 5;  string status = 6;
 //

@@ -1,4 +1,4 @@
-// TeleportProtocol: the packets of Teleport v2.0 to v2.6 (protocol/teleport 1, 2, 5, 8), the default of every session.
+// TeleportProtocol: the packets of Teleport v2.0 to v2.6 (spec/teleport 1, 2, 5, 8), the default of every session.
 //
 //     | HL: u32 be | header codec 'p' or 'j' | header: HL - 1 bytes | BL: u32 be | body codec | body: BL - 1 bytes |
 //

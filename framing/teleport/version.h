@@ -1,4 +1,4 @@
-// What the releases of Teleport do differently on the wire (protocol/teleport 3, 5, 16). There is no way to ask a peer
+// What the releases of Teleport do differently on the wire (spec/teleport 3, 5, 16). There is no way to ask a peer
 // which one it is: configuration says so.
 //
 // Pure functions.

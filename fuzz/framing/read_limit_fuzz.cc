@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     packet.body = {.form = OutgoingBody::Form::encoded, .bytes = wayport::as_bytes(body), .codec_id = 's'};
   const std::string bytes = encoded(protocol, packet);
 
-  // Without a body Teleport counts the header's own bytes and 4 (protocol/teleport 8).
+  // Without a body Teleport counts the header's own bytes and 4 (spec/teleport 8).
   const std::size_t counted = is_teleport && body.empty() ? bytes.size() - 4 : bytes.size();
   const long long limit = static_cast<long long>(counted) + gap;
   if (limit <= 0) return 0;

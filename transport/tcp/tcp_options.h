@@ -1,10 +1,12 @@
 // What a tcp address says about its sockets.
 //
-//   nodelay=1        send small writes at once (default 1)
-//   keepalive=30s    idle time until the kernel asks whether the peer lives; 3 questions a third of it apart (default
-//   30s; 0: never) congestion=reno  congestion control by name (default: the system's) sndbuf, rcvbuf   kernel buffers,
-//   bytes (default: the system tunes them) reuse_port=1     listeners: several sockets on one port (default 0: a
-//   restart would reset what waits in one of them) v6only=1         listeners on [::]: no IPv4 (default 0)
+//   nodelay=1         send small writes at once (default 1)
+//   keepalive=30s     idle time until the kernel asks whether the peer lives; 3 questions, a third of it apart
+//                     (default 30s; 0: never)
+//   congestion=reno   congestion control by name (default: the system's)
+//   sndbuf, rcvbuf    kernel buffers, bytes (default: the system tunes them)
+//   reuse_port=1      listeners: several sockets on one port (default 0: a restart would reset what waits in one of them)
+//   v6only=1          listeners on [::]: no IPv4 (default 0)
 #pragma once
 
 #include <optional>

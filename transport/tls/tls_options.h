@@ -7,8 +7,7 @@
 //   alpn=h2,foo   protocols to offer, best first
 //   insecure=1    verify nothing. Every such dial is logged as a warning.
 // Listening:
-//   cert=FILE     server certificate and chain, PEM; key=FILE its key (default: the same file). Both may be repeated,
-//   in
+//   cert=FILE     server certificate and chain, PEM; key=FILE its key (default: the same file). Both may be repeated, in
 //                 pairs: the first is the default, others answer clients that ask for a name they are made for (SNI)
 //   ca=FILE       ask clients for certificates signed by these, and require one; optional_client=1 only asks
 //   alpn=h2,foo   protocols to agree to, best first; a client that offers only others is refused
