@@ -13,7 +13,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/json.hpp>
+#include <condition_variable>
+#include <deque>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include "wayport/base/log_testing.h"
@@ -27,15 +30,23 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Opens once; waiting has a generous end, so that a failure is a message and not a hang.
+// Opens once; any number of threads wait. Waiting has a generous end, so that a failure is a message and not a hang.
 class Gate {
  public:
-  void open() { promise_.set_value(); }
-  bool wait() { return future_.wait_for(seconds(30)) == std::future_status::ready; }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  bool wait() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, seconds(30), [this] { return open_; });
+  }
 
  private:
-  std::promise<void> promise_;
-  std::future<void> future_ = promise_.get_future();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
 };
 
 class Home {
@@ -74,6 +85,10 @@ class PeerTest : public ::testing::TestWithParam<const char*> {
     return future.get();
   }
 
+  // Gates outlive the peers of a test, whose handlers may still look at them.
+  Gate& gate() { return gates.emplace_back(); }
+
+  std::deque<Gate> gates;
   MemoryLog log;
   Runtime runtime;
 };
@@ -165,7 +180,7 @@ TEST_P(PeerTest, TheServerPullsAndPushesBackOnTheSameSession) {
   });
   start(server);
   Peer client(runtime);
-  Gate noted;
+  Gate& noted = gate();
   std::string note;
   client.router().on_pull("/client/echo", [](std::string text) { return "echo:" + text; });
   client.router().on_push("/note", [&](std::string text) { note = std::move(text), noted.open(); });
@@ -194,7 +209,7 @@ TEST_P(PeerTest, UnknownRoutesBindLateAndSayWhichCodecTheyFound) {
 
 TEST_P(PeerTest, CallsTimeOutOrAreCanceledAndTheSessionLives) {
   Peer server(runtime, server_options());
-  Gate release;
+  Gate& release = gate();
   server.router().on_pull("/stuck", [&] { EXPECT_TRUE(release.wait()); }, {.blocking = true});
   server.router().on_pull("/echo", [](RawBodyView body) { return body; });
   start(server);
@@ -252,7 +267,7 @@ TEST_P(PeerTest, ABlockingHandlerMayPullBlockinglyOnItsOwnSession) {
 
 TEST_P(PeerTest, APullInsideAHandlerReturnsWhenTheConnectionDrops) {
   Peer server(runtime, server_options());
-  Gate returned;
+  Gate& returned = gate();
   std::atomic<std::int32_t> inner{0};
   server.router().on_pull("/ask_back", [&](Context& context) -> asio::awaitable<void> {
     const Reply<void> reply = co_await context.session().pull("/silent");
@@ -261,7 +276,7 @@ TEST_P(PeerTest, APullInsideAHandlerReturnsWhenTheConnectionDrops) {
   });
   start(server);
   Peer client(runtime);
-  Gate asked;
+  Gate& asked = gate();
   client.router().on_pull("/silent", [&]() -> asio::awaitable<void> {
     asked.open();
     co_await asio::this_coro::executor;
@@ -282,8 +297,8 @@ TEST_P(PeerTest, APullInsideAHandlerReturnsWhenTheConnectionDrops) {
 
 TEST_P(PeerTest, CloseFinishesRunningHandlersAndDeliversTheirReplies) {
   Peer server(runtime, server_options());
-  Gate started;
-  Gate release;
+  Gate& started = gate();
+  Gate& release = gate();
   server.router().on_pull("/slow",
                           [&] {
                             started.open();
@@ -335,7 +350,7 @@ TEST_P(PeerTest, BothSidesMayCloseAtTheSameTimeWithPullsOutstanding) {
 
 TEST_P(PeerTest, DestroyingAPeerEndsWhatIsLeft) {
   auto server = std::make_unique<Peer>(runtime, server_options());
-  Gate started;
+  Gate& started = gate();
   server->router().on_pull("/forever", [&]() -> asio::awaitable<void> {
     started.open();
     static_cast<void>(co_await sleep_for(*Loop::current(), std::chrono::hours(1)));
@@ -391,7 +406,7 @@ TEST_P(PeerTest, DefaultIdsNeverCloseAnotherSession) {
 TEST_P(PeerTest, ManyThreadsShareOneSession) {
   Peer server(runtime, server_options());
   std::atomic<int> pushed{0};
-  Gate all;
+  Gate& all = gate();
   constexpr int kThreads = 4;
   constexpr int kEach = 200;
   server.router().on_pull("/echo", [](int v) { return v; });

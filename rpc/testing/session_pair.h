@@ -116,14 +116,15 @@ class End final : public SessionHost {
         core_->handle_written(outbox.size() >= pressure_at);
       }
     }
-    if (closing_ && !closed && (linger_ == Duration::zero() || outbox.empty() || outbox.size() < pressure_at)) {
+    // Less than pressure_at counts as sent: the kernel has taken it.
+    if (closing_ && !closed && (now_ >= linger_due_ || outbox.size() < pressure_at)) {
       closed = true;
       core_->handle_closed(*closing_);
       flush_wanted_ = true;
     }
     show();
   }
-  bool idle() const { return !flush_wanted_ && (!closing_ || closed); }
+  bool idle() const { return !flush_wanted_; }
 
   // --- SessionHost ---
   TimePoint now() const noexcept override { return now_; }
@@ -133,7 +134,7 @@ class End final : public SessionHost {
   void set_reading(bool on) override { reading = on; }
   void close_stream(const CloseReason& reason, Duration linger) override {
     closing_ = reason;
-    linger_ = linger;
+    linger_due_ = now_ + linger;
   }
   std::shared_ptr<void> keep_alive() override { return nullptr; }
   void handlers_finished() override { ++handlers_finished_count; }
@@ -163,7 +164,7 @@ class End final : public SessionHost {
   std::string inbox_;
   bool flush_wanted_ = false;
   std::optional<CloseReason> closing_;
-  Duration linger_{0};
+  TimePoint linger_due_{};
   std::unique_ptr<SessionCore> core_;
 };
 

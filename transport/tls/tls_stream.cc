@@ -239,12 +239,18 @@ void TlsStream::decrypt() {
     const std::size_t kept = kept_.copy_to(scratch);
     std::size_t filled = kept;
     int verdict = 1;
+    bool drained = false;
     ::ERR_clear_error();
     while (scratch.size() - filled >= kRecordBytes) {
       std::size_t got = 0;
       verdict = ::SSL_read_ex(connection_.get(), scratch.data() + filled, scratch.size() - filled, &got);
       if (verdict != 1) break;
       filled += got;
+      // Asking once more, only to hear that there is no more, would allocate OpenSSL's read buffer again.
+      if (pipe_.input.empty() && ::SSL_has_pending(connection_.get()) == 0) {
+        drained = true;
+        break;
+      }
     }
     const int error = verdict == 1 ? SSL_ERROR_NONE : ::SSL_get_error(connection_.get(), verdict);
     hand_down();  // a key update is answered
@@ -260,7 +266,7 @@ void TlsStream::decrypt() {
       schedule();
       return;
     }
-    if (error == SSL_ERROR_WANT_READ) {
+    if (drained || error == SSL_ERROR_WANT_READ) {
       ::SSL_free_buffers(connection_.get());
       return;
     }

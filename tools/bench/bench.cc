@@ -1,0 +1,146 @@
+#include "wayport/tools/bench/bench.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wayport/tools/bench/child.h"
+#include "wayport/tools/bench/compare.h"
+#include "wayport/tools/bench/idle.h"
+#include "wayport/tools/bench/machine.h"
+#include "wayport/tools/bench/report.h"
+#include "wayport/tools/bench/servers.h"
+#include "wayport/tools/bench/usage.h"
+
+namespace wayport::tools {
+namespace {
+
+const std::vector<std::string> kTransports{"tcp", "unix", "tls"};
+
+const std::map<std::string, Cores> kCores{{"together", Cores::together}, {"apart", Cores::apart}, {"any", Cores::any}};
+
+struct Arguments {
+  Machine machine = describe_machine();
+  std::string transport = "all";
+  bool json = false;
+  std::string cores = "together";
+  bool without_raw = false;
+  std::string codec = "raw";
+  ComparisonOptions comparison;
+  IdleOptions idle;
+
+  std::vector<std::string> transports() const {
+    return transport == "all" ? kTransports : std::vector<std::string>{transport};
+  }
+};
+
+void add_common(CLI::App& app, Arguments& arguments) {
+  app.add_option("--transport", arguments.transport, "tcp, unix, tls or all")
+      ->check(CLI::IsMember({"tcp", "unix", "tls", "all"}))
+      ->capture_default_str();
+  app.add_flag("--json", arguments.json, "one JSON object instead of the table");
+}
+
+void add_comparison(CLI::App& app, Arguments& arguments) {
+  ComparisonOptions& options = arguments.comparison;
+  add_common(app, arguments);
+  app.add_option("--outstanding", options.outstanding, "closed loop: requests under way, comma separated")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option("--rate", options.rate,
+                 "open loop instead: requests per second; latency counts from when each was due")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", options.seconds, "time for each side of each row, all rounds together")
+      ->check(CLI::Range(0.001, 3600.0))
+      ->capture_default_str();
+  app.add_option("--rounds", options.rounds, "turns that raw echo and measured server take")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--codec", arguments.codec,
+                 "raw: bytes back as they came; protobuf: a message of two numbers, their sum back")
+      ->check(CLI::IsMember({"raw", "protobuf"}))
+      ->capture_default_str();
+  app.add_option("--body-bytes", options.exchange.body_bytes, "size of raw bodies")
+      ->check(CLI::Range(kBodyBytesMin, kBodyBytesMax))
+      ->capture_default_str();
+  app.add_flag("--no-raw", arguments.without_raw, "without the raw echo: all CPU time is the server's, for profilers");
+  app.add_option("--cores", arguments.cores, "both processes together on one, apart on two, or on any")
+      ->check(CLI::IsMember({"together", "apart", "any"}))
+      ->capture_default_str();
+}
+
+template <class T>
+int print(const Result<std::vector<T>>& results, const std::string& text) {
+  if (!results) {
+    std::cerr << "bench: " << results.error().to_string() << "\n";
+    return 1;
+  }
+  std::cout << text;
+  return 0;
+}
+
+int run_comparison(std::size_t own_arguments, ServerKind kind, Arguments& arguments) {
+  ComparisonOptions& options = arguments.comparison;
+  options.kind = kind;
+  options.transports = arguments.transports();
+  options.cores = kCores.at(arguments.cores);
+  options.with_raw = !arguments.without_raw;
+  options.exchange.kind = arguments.codec == "raw" ? BodyKind::raw : BodyKind::protobuf;
+  const Result<std::vector<Comparison>> results = compare(own_arguments, options);
+  if (!results) return print(results, {});
+  print(results, arguments.json ? comparison_json(arguments.machine, options, *results)
+                                : comparison_table(arguments.machine, options, *results));
+  for (const Comparison& result : *results) {
+    if (result.raw.wrong + result.raw.failed + result.ours.wrong + result.ours.failed != 0) {
+      std::cerr << "bench: not all replies were right, see above\n";
+      return 1;
+    }
+  }
+  return 0;
+}
+
+int run_idle(std::size_t own_arguments, Arguments& arguments) {
+  arguments.idle.transports = arguments.transports();
+  const Result<std::vector<IdleCost>> results = measure_idle(own_arguments, arguments.idle);
+  if (!results) return print(results, {});
+  return print(results,
+               arguments.json ? idle_json(arguments.machine, *results) : idle_table(arguments.machine, *results));
+}
+
+}  // namespace
+
+int bench_main(int argc, char** argv) {
+  if (argc >= 2 && std::string_view(argv[1]) == kServeArgument) return serve_bench({argv + 2, argv + argc});
+  count_allocations();
+  const std::size_t own_arguments = arguments_before(argc);
+
+  Arguments arguments;
+  CLI::App app("Measures wayport on this machine, server and client in a process each.", "bench");
+  app.require_subcommand(1);
+  app.footer("Example: bench rpc --transport tcp --outstanding 1,1000 --seconds 10");
+  CLI::App& rpc = *app.add_subcommand("rpc", "pulls from peer to peer, beside a raw epoll echo");
+  rpc.footer(
+      "Example: bench rpc --transport tcp --outstanding 1,1000 --seconds 10\n"
+      "         bench rpc --transport tcp --rate 50000 --codec protobuf --json");
+  add_comparison(rpc, arguments);
+  CLI::App& packet = *app.add_subcommand("packet", "packets over streams without a peer, beside a raw epoll echo");
+  packet.footer("Example: bench packet --transport unix --outstanding 64");
+  add_comparison(packet, arguments);
+  CLI::App& idle = *app.add_subcommand("idle", "memory of sessions that do nothing");
+  idle.footer("Example: bench idle --transport tcp --sessions 8000");
+  add_common(idle, arguments);
+  idle.add_option("--sessions", arguments.idle.sessions, "how many")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  if (rpc) return run_comparison(own_arguments, ServerKind::rpc, arguments);
+  if (packet) return run_comparison(own_arguments, ServerKind::packet, arguments);
+  return run_idle(own_arguments, arguments);
+}
+
+}  // namespace wayport::tools

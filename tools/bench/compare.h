@@ -1,0 +1,60 @@
+// Measures a client and the raw echo in turns, so that what else the machine does hits both, and sums the rounds up.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "wayport/base/result.h"
+#include "wayport/tools/bench/exchange.h"
+#include "wayport/tools/bench/histogram.h"
+#include "wayport/tools/bench/load.h"
+#include "wayport/tools/bench/servers.h"
+
+namespace wayport::tools {
+
+// One side of a comparison over all rounds. Per message, medians of the rounds; latencies of all of them.
+struct Side {
+  std::uint64_t messages = 0;
+  std::uint64_t wrong = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t sum = 0;
+  double messages_per_second = 0;
+  double server_cpu_us = 0;
+  double client_cpu_us = 0;
+  double server_allocations = 0;
+  double client_allocations = 0;
+  Histogram latency;
+};
+
+struct Comparison {
+  std::string transport;
+  Load load;
+  std::size_t request_bytes = 0;
+  std::size_t reply_bytes = 0;
+  Side raw;
+  Side ours;
+  // Ours by raw, medians of the rounds.
+  double p50_ratio = 0;
+  double server_cpu_ratio = 0;
+};
+
+// Where the two processes run. Together, each waits while the other works, and a message costs what both sides compute;
+// apart, they work at the same time, and one outstanding message costs mostly the wake of the other core.
+enum class Cores { together, apart, any };
+
+struct ComparisonOptions {
+  ServerKind kind = ServerKind::rpc;
+  Exchange exchange{};
+  std::vector<std::string> transports{};
+  std::vector<std::size_t> outstanding{1, 64, 1000};
+  double rate = 0;     // above 0: open loop
+  double seconds = 3;  // of each side, all rounds together
+  unsigned rounds = 5;
+  Cores cores = Cores::together;
+  bool with_raw = true;  // false: only ours, for profilers
+};
+
+Result<std::vector<Comparison>> compare(std::size_t own_arguments, const ComparisonOptions& options);
+
+}  // namespace wayport::tools
