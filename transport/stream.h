@@ -72,7 +72,7 @@ struct PeerInfo {
   std::optional<UnixPeer> unix_peer;   // kernel-checked credentials
   const char* scheme = "tcp";          // static text
 
-  std::string remote_url() const;  // "tcp://10.0.0.1:50112", "unix://@name", "tls://..."
+  std::string remote_url() const;  // "tcp://10.0.0.1:50112", "unix://@name", "unix://?pid=7&uid=0", "tls://..."
   std::string local_url() const;
 };
 
