@@ -93,8 +93,8 @@ void pull_on_loop(SessionDriver& session, const Request& request, const std::sha
   const std::optional<std::uint64_t> seq = session.core().pull(request, std::move(call));
   if (!seq || !canceler) return;
   canceler->bind([weak = session.weak_from_this(), seq = *seq] {
-    if (const std::shared_ptr<SessionDriver> session = weak.lock()) {
-      SessionDriver& driver = *session;
+    if (const std::shared_ptr<SessionDriver> alive = weak.lock()) {
+      SessionDriver& driver = *alive;
       driver.on_loop([&driver, seq] { driver.core().cancel(seq); });
     }
   });

@@ -8,7 +8,7 @@
 namespace wayport::transport {
 namespace {
 
-constexpr std::initializer_list<std::string_view> kOwn = {
+const std::initializer_list<std::string_view> kOwn = {
     "ca", "name", "cert", "key", "alpn", "insecure", "optional_client", "reload"};
 
 Result<std::string> alpn_parameter(const Address& address) {
