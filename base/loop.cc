@@ -100,6 +100,12 @@ struct Loop::Implementation {
         thread(this_thread()) {
     if (!set || !wake_fd) throw std::system_error(errno, std::system_category(), "Loop: epoll_create1 or eventfd");
     add_own(wake_fd.get(), &wake_fd);
+    // Not at the first timer: that may be what has to wait until descriptors are to be had again.
+    if (manual == nullptr) {
+      timer_fd = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+      if (!timer_fd) throw std::system_error(errno, std::system_category(), "Loop: timerfd_create");
+      add_own(timer_fd.get(), &timer_fd);
+    }
   }
 
   // Own descriptors are edge-triggered: a write or an expiry is seen once, and nobody has to read them.
@@ -154,11 +160,6 @@ struct Loop::Implementation {
     if (due >= timer_fd_due) return true;
     const Duration left = due - clock->now();
     if (left <= Duration::zero()) return false;
-    if (!timer_fd) {
-      timer_fd = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-      if (!timer_fd) throw std::system_error(errno, std::system_category(), "Loop: timerfd_create");
-      add_own(timer_fd.get(), &timer_fd);
-    }
     const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
     itimerspec spec{};
     spec.it_value.tv_sec = seconds.count();
@@ -254,8 +255,8 @@ struct Loop::Implementation {
         std::min(running.size(), next_running + std::max<std::size_t>(loop.options_.posts_per_turn_max, 1));
     const bool did = next_running != end;
     while (next_running != end) {
-      const Work work = std::move(running[next_running++]);
-      const_cast<Work&>(work)();
+      Work work = std::move(running[next_running++]);
+      work();
     }
     return did;
   }
@@ -326,6 +327,7 @@ struct Loop::Implementation {
 
 Loop::Loop(LoopOptions options) : options_(options) {
   if (options_.clock == nullptr) options_.clock = system_clock();
+  WAYPORT_ASSERT(options_.scratch_bytes >= 128 * 1024, "LoopOptions::scratch_bytes is at least 128 KiB");
   now_ = options_.clock->now();
   implementation_ = std::make_unique<Implementation>(*this, options_);
 }

@@ -68,7 +68,7 @@ struct LoopOptions {
   Clock* clock = nullptr;                  // null: SystemClock. A ManualClock makes the loop a test loop (advance()).
   std::size_t events_per_turn_max = 256;   // descriptors served before output is flushed
   std::size_t posts_per_turn_max = 1024;   // posted functions run before output is flushed
-  std::size_t scratch_bytes = 256 * 1024;  // per layer depth
+  std::size_t scratch_bytes = 256 * 1024;  // per layer depth; at least 128 KiB
   unsigned index = 0;                      // position in a Runtime; names the thread and labels metrics
 };
 

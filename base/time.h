@@ -21,6 +21,9 @@ struct TimeOrigin {
 using TimePoint = TimeOrigin::time_point;
 inline constexpr TimePoint kNever = TimePoint::max();
 
+// Saturates: a time-out of for ever must not come round to the past.
+constexpr TimePoint after(TimePoint now, Duration time) noexcept { return time >= kNever - now ? kNever : now + time; }
+
 // The real one is in system_clock.h.
 class Clock {
  public:

@@ -1,5 +1,5 @@
-// Withdraws a pull or a dial from outside: make one, pass it in the options, call cancel() from any thread.
-// Thread-safe.
+// Withdraws a pull or a dial from outside: make one for each, pass it in the options, call cancel() from any thread. It
+// knows one operation at a time: the next one to bind takes the place of the last. Thread-safe.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,7 @@
 #include "wayport/rpc/context.h"
 
+#include <utility>
+
 #include "wayport/rpc/session_driver.h"
 
 namespace wayport::rpc {
@@ -21,7 +23,14 @@ std::string Context::ip() const { return driver_of(call_).peer().remote.ip(); }
 
 Result<void> Context::bind_to(const framing::BodyTarget& target) const {
   SessionDriver& driver = driver_of(call_);
-  if (driver.loop().in_loop_thread()) return framing::decode_body(call_.packet(), driver.core().context(), target);
+  if (driver.loop().in_loop_thread()) {
+    // After an await the loop's context has the limits of whichever session was read last.
+    framing::ProtocolContext& shared = driver.core().context();
+    const framing::ReadLimits current = std::exchange(shared.limits, driver.options().limits);
+    Result<void> decoded = framing::decode_body(call_.packet(), shared, target);
+    shared.limits = current;
+    return decoded;
+  }
   // A worker thread must not use the loop's inflater.
   framing::ProtocolContext own{driver.codecs()};
   own.limits = driver.options().limits;

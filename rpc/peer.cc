@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <unordered_set>
 
 #include "wayport/base/task_group.h"
+#include "wayport/rpc/guard.h"
 #include "wayport/rpc/session_table.h"
 #include "wayport/transport/default_transports.h"
 
@@ -29,7 +31,9 @@ struct Shared {
         transports(given),
         session_options(std::make_shared<const SessionOptions>(options.session)),
         table([this](const std::shared_ptr<SessionDriver>& session) {
-          if (options.on_session_closed) options.on_session_closed(Session(session), session->core().close_reason());
+          if (!options.on_session_closed) return;
+          guarded(session->environment().session.log, "on_session_closed",
+                  [&] { options.on_session_closed(Session(session), session->core().close_reason()); });
         }) {}
 
   const PeerOptions options;
@@ -46,6 +50,7 @@ struct Shared {
 struct PendingDial {
   std::unique_ptr<Dial> dial;
   std::move_only_function<void(Result<Session>)> done;
+  std::shared_ptr<Canceler> canceler;
   bool over = false;
 };
 
@@ -78,7 +83,8 @@ void end_dial(LoopState& state, const std::shared_ptr<PendingDial>& pending, Res
   // The dial may be what calls: it goes at turn end.
   state.environment.loop.delete_later(std::move(pending->dial));
   state.dials.erase(pending);
-  std::exchange(pending->done, {})(std::move(result));
+  if (pending->canceler) pending->canceler->unbind();
+  guarded(state.environment.session.log, "dial", [&] { std::exchange(pending->done, {})(std::move(result)); });
 }
 
 void cancel_dials(LoopState& state) {
@@ -97,8 +103,14 @@ Session adopt(const std::shared_ptr<LoopState>& state, std::unique_ptr<Stream> s
       SessionDriver::create(std::move(stream), std::move(environment), std::move(options), {});
   state->shared->table.add(driver, std::move(id), chosen);
   Session session(driver);
-  if (state->shared->options.on_session) state->shared->options.on_session(session);
+  if (state->shared->options.on_session) {
+    guarded(state->environment.session.log, "on_session", [&] { state->shared->options.on_session(session); });
+  }
   driver->start();
+  // One that came while the peer began to close was not told.
+  if (state->shared->closing.load()) {
+    driver->begin_close(CloseReason::local(ErrorCode::local_closed, "the peer is closing"));
+  }
   return session;
 }
 
@@ -152,13 +164,13 @@ namespace {
 class CloseOperation final : public Timer, public std::enable_shared_from_this<CloseOperation> {
  public:
   CloseOperation(std::vector<std::shared_ptr<LoopState>> loops, Log& log, std::move_only_function<void()> done)
-      : loops_(std::move(loops)), log_(log), done_(std::move(done)) {}
+      : loops_(std::move(loops)), home_(loops_.front()->environment.loop), log_(log), done_(std::move(done)) {}
 
   void start(bool graceful) {
     self_ = shared_from_this();
     Duration longest{0};
     for (const std::shared_ptr<SessionDriver>& session : table().all()) {
-      longest = std::max(longest, session->options().close_timeout);
+      longest = std::max(longest, std::min<Duration>(session->options().close_timeout, std::chrono::hours(24 * 365)));
       SessionDriver& driver = *session;
       driver.on_loop([&driver, graceful] {
         CloseReason why = CloseReason::local(ErrorCode::local_closed, "the peer is closing");
@@ -166,15 +178,11 @@ class CloseOperation final : public Timer, public std::enable_shared_from_this<C
       });
     }
     if (!graceful) cancel_handlers();
-    loop().arm(*this, loop().now() + (graceful ? longest : Duration::zero()) + kCancelTime);
-    table().when_empty([self = self_] {
-      Loop& home = self->loop();
-      home.post([self] { self->finish(); });
-    });
+    home_.arm(*this, home_.now() + (graceful ? longest : Duration::zero()) + kCancelTime);
+    table().when_empty([self = self_] { self->home_.post([self] { self->finish(); }); });
   }
 
  private:
-  Loop& loop() { return loops_.front()->environment.loop; }
   SessionTable& table() { return loops_.front()->shared->table; }
 
   void cancel_handlers() {
@@ -184,8 +192,14 @@ class CloseOperation final : public Timer, public std::enable_shared_from_this<C
   }
   void on_timer() override {
     if (!std::exchange(canceled_, true)) {
+      for (const std::shared_ptr<SessionDriver>& session : table().all()) {
+        SessionDriver& driver = *session;
+        driver.on_loop([&driver] {
+          driver.core().abort(CloseReason::local(ErrorCode::local_closed, "the peer's close_timeout is over"));
+        });
+      }
       cancel_handlers();
-      loop().arm(*this, loop().now() + kCancelTime);
+      home_.arm(*this, home_.now() + kCancelTime);
       return;
     }
     log_.write(
@@ -196,10 +210,13 @@ class CloseOperation final : public Timer, public std::enable_shared_from_this<C
   void finish() {
     unlink();
     const std::shared_ptr<CloseOperation> keep = std::move(self_);
-    if (keep && done_) std::exchange(done_, {})();
+    if (!keep) return;
+    loops_.clear();  // here, on a loop: what goes with them belongs to loops
+    guarded(log_, "close", [this] { std::exchange(done_, {})(); });
   }
 
-  const std::vector<std::shared_ptr<LoopState>> loops_;
+  std::vector<std::shared_ptr<LoopState>> loops_;
+  Loop& home_;  // loop 0
   Log& log_;
   std::move_only_function<void()> done_;
   std::shared_ptr<CloseOperation> self_;
@@ -230,6 +247,7 @@ Peer::~Peer() {
     home.run_turn();
   }
   if (!home.in_loop_thread()) finished.wait();
+  operation.reset();
   for (std::shared_ptr<LoopState>& state : all.loops) {
     Loop& loop = state->environment.loop;
     run_on(loop, [&state] { state.reset(); });
@@ -306,7 +324,15 @@ void Peer::dial_async(std::string_view address_text, DialOptions options,
   Implementation& all = *implementation_;
   Loop* const current = Loop::current();
   std::shared_ptr<LoopState> state;
-  if (options.loop) state = all.state_of(*options.loop);
+  if (options.loop) {
+    state = all.state_of(*options.loop);
+    if (!state) {
+      options.loop->post([done = std::move(done)]() mutable {
+        done(fail(ErrorCode::invalid_argument, "DialOptions::loop is not one of the peer's runtime"));
+      });
+      return;
+    }
+  }
   if (!state && current) state = all.state_of(*current);
   if (!state) state = all.state_of(all.runtime.next_loop());
   Loop& loop = state->environment.loop;
@@ -323,12 +349,16 @@ void Peer::dial_async(std::string_view address_text, DialOptions options,
     if (state->shared->closing.load()) return done(fail(ErrorCode::local_closed, "the peer is closing"));
     const auto pending = std::make_shared<PendingDial>();
     pending->done = std::move(done);
+    pending->canceler = options.canceler;
     state->dials.insert(pending);
     if (options.canceler) {
-      options.canceler->bind([state, weak = std::weak_ptr(pending)] {
-        state->environment.loop.post([state, weak] {
-          if (const auto alive = weak.lock())
-            end_dial(*state, alive, fail(ErrorCode::canceled, "the dial was canceled"));
+      options.canceler->bind([home = std::weak_ptr(state), weak = std::weak_ptr(pending)] {
+        const std::shared_ptr<LoopState> its = home.lock();
+        if (!its) return;
+        Loop& its_loop = its->environment.loop;
+        its_loop.post([its, weak] {
+          const std::shared_ptr<PendingDial> alive = weak.lock();
+          if (alive) end_dial(*its, alive, fail(ErrorCode::canceled, "the dial was canceled"));
         });
       });
     }
@@ -338,12 +368,10 @@ void Peer::dial_async(std::string_view address_text, DialOptions options,
     pending->dial = state->shared->transports.dial(
         state->environment.loop, address, dial_options,
         [state, weak = std::weak_ptr(pending), session_options = std::move(session_options),
-         id = std::move(options.session_id),
-         canceler = std::move(options.canceler)](Result<std::unique_ptr<Stream>> stream) mutable {
+         id = std::move(options.session_id)](Result<std::unique_ptr<Stream>> stream) mutable {
           // A dial that was canceled in this turn goes only at its end, and may still call.
           const std::shared_ptr<PendingDial> self = weak.lock();
           if (!self || self->over) return;
-          if (canceler) canceler->unbind();
           if (!stream) return end_dial(*state, self, fail(std::move(stream.error())));
           const bool chosen = !id.empty();
           if (!chosen) id = default_id((*stream)->peer().local);
@@ -352,16 +380,39 @@ void Peer::dial_async(std::string_view address_text, DialOptions options,
   });
 }
 
+namespace {
+
+// A dial whose awaiting coroutine was canceled may still succeed; nobody would hold that session.
+struct Awaited {
+  std::mutex mutex;
+  bool abandoned = false;
+  Session session;
+};
+
+}  // namespace
+
 boost::asio::awaitable<Result<Session>> Peer::dial(std::string address, DialOptions options) {
   if (!options.canceler) options.canceler = std::make_shared<Canceler>();
   const std::shared_ptr<Canceler> canceler = options.canceler;
+  const auto awaited = std::make_shared<Awaited>();
   Result<Result<Session>> session = co_await async_callback<Result<Session>>([&](Completion<Result<Session>> done) {
-    dial_async(address, options,
-               [done = std::move(done)](Result<Session> outcome) mutable { done(std::move(outcome)); });
+    dial_async(address, options, [awaited, done = std::move(done)](Result<Session> outcome) mutable {
+      if (outcome) {
+        const std::lock_guard lock(awaited->mutex);
+        awaited->session = *outcome;
+        if (awaited->abandoned) return outcome->abort("its dial was canceled");
+      }
+      done(std::move(outcome));
+    });
     return [canceler] { canceler->cancel(); };
   });
-  if (!session) co_return fail(std::move(session.error()));
-  co_return *std::move(session);
+  if (session) co_return *std::move(session);
+  {
+    const std::lock_guard lock(awaited->mutex);
+    awaited->abandoned = true;
+    if (awaited->session) awaited->session.abort("its dial was canceled");
+  }
+  co_return fail(std::move(session.error()));
 }
 
 Result<Session> Peer::dial_blocking(std::string_view address, DialOptions options) {
@@ -378,6 +429,7 @@ Result<Session> Peer::dial_blocking(std::string_view address, DialOptions option
 Result<Session> Peer::wrap(std::unique_ptr<Stream> stream, std::optional<SessionOptions> options,
                            std::string session_id) {
   const std::shared_ptr<LoopState> state = implementation_->state_of(stream->loop());
+  if (implementation_->shared->closing.load()) return fail(ErrorCode::local_closed, "the peer is closing");
   if (!state) return fail(ErrorCode::invalid_argument, "the stream's loop is not one of the peer's runtime");
   std::shared_ptr<const SessionOptions> session_options =
       options ? std::make_shared<const SessionOptions>(*std::move(options)) : state->shared->session_options;
@@ -387,7 +439,7 @@ Result<Session> Peer::wrap(std::unique_ptr<Stream> stream, std::optional<Session
 }
 
 Session Peer::find(std::string_view id) const { return Session(implementation_->shared->table.find(id)); }
-std::size_t Peer::session_count() const { return implementation_->shared->table.size(); }
+std::size_t Peer::session_count() const { return implementation_->shared->table.live(); }
 void Peer::for_each(const std::function<void(const Session&)>& visit) const {
   for (const std::shared_ptr<SessionDriver>& session : implementation_->shared->table.all()) visit(Session(session));
 }

@@ -403,6 +403,82 @@ TEST_P(PeerTest, DefaultIdsNeverCloseAnotherSession) {
   }
 }
 
+TEST_P(PeerTest, OutcomesArriveWithoutAnybodyHoldingTheSession) {
+  Peer server(runtime, server_options());
+  Gate& asked = gate();
+  server.router().on_pull("/forever", [&]() -> asio::awaitable<void> {
+    asked.open();
+    static_cast<void>(co_await sleep_for(*Loop::current(), std::chrono::hours(1)));
+  });
+  start(server);
+  Gate& closed = gate();
+  PeerOptions options;
+  options.on_session = [&](const Session& session) { session.on_closed([&](const CloseReason&) { closed.open(); }); };
+  Peer client(runtime, options);
+  start(client);
+  std::future<Reply<void>> pull = dial(client, server, {.session_id = "one"}).pull_future("/forever");
+  ASSERT_TRUE(asked.wait());
+  client.find("one").abort();
+  EXPECT_EQ(pull.get().status().code, code::kConnectionClosed);
+  EXPECT_TRUE(closed.wait());
+}
+
+TEST_P(PeerTest, ARenameAfterTheEndTakesNoId) {
+  Peer server(runtime, server_options());
+  Gate& asked = gate();
+  Gate& gone = gate();
+  Gate& renamed = gate();
+  server.router().on_pull("/login",
+                          [&](Context& context) {
+                            asked.open();
+                            EXPECT_TRUE(gone.wait());
+                            context.session().rename("user-1");
+                            renamed.open();
+                          },
+                          {.blocking = true});
+  start(server);
+  Peer client(runtime);
+  start(client);
+  const Session session = dial(client, server);
+  std::future<Reply<void>> login = session.pull_future("/login");
+  ASSERT_TRUE(asked.wait());
+  std::vector<Session> at_server;
+  server.for_each([&](const Session& each) { at_server.push_back(each); });
+  session.abort();
+  for (const Session& each : at_server) {
+    each.abort();
+    wait_closed(each);
+  }
+  gone.open();
+  ASSERT_TRUE(renamed.wait());
+  EXPECT_FALSE(server.find("user-1"));
+  EXPECT_FALSE(login.get().ok());
+}
+
+TEST_P(PeerTest, HooksAndCompletionsThatThrowAreLoggedAndHurtNobody) {
+  PeerOptions options = server_options();
+  options.on_session = [](const Session&) { throw std::runtime_error("on_session threw"); };
+  options.on_session_closed = [](const Session&, const CloseReason&) { throw 1; };
+  Peer server(runtime, options);
+  server.router().on_pull("/echo", [](int v) { return v; });
+  start(server);
+  Peer client(runtime);
+  start(client);
+  const Session session = dial(client, server);
+  std::promise<void> completed;
+  session.pull_async<int>("/echo", 1, {}, [&](Reply<int>) {
+    completed.set_value();
+    throw 2;
+  });
+  completed.get_future().wait();
+  EXPECT_EQ(*session.pull_blocking<int>("/echo", 5), 5);
+  session.on_closed([](const CloseReason&) { throw 3; });
+  session.close();
+  wait_closed(session);
+  EXPECT_EQ(*dial(client, server).pull_blocking<int>("/echo", 6), 6);
+  EXPECT_GE(log.count("a callback threw"), 2u);
+}
+
 TEST_P(PeerTest, ManyThreadsShareOneSession) {
   Peer server(runtime, server_options());
   std::atomic<int> pushed{0};

@@ -4,6 +4,7 @@
 // it starts, so completions never have to wait or be dropped.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,9 @@ class PullQueue {
   // Waits for the next completion; nullopt after `wait`. Not on a loop thread.
   std::optional<Completion> next(Duration wait) {
     std::unique_lock lock(state_->mutex);
-    if (!state_->ready.wait_for(lock, wait, [this] { return !state_->completions.empty(); })) return std::nullopt;
+    if (!state_->ready.wait_for(lock, std::min<Duration>(wait, std::chrono::hours(24 * 365)),
+                                [this] { return !state_->completions.empty(); }))
+      return std::nullopt;
     return take();
   }
   // Without waiting.

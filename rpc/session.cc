@@ -1,5 +1,6 @@
 #include "wayport/rpc/session.h"
 
+#include "wayport/rpc/guard.h"
 #include "wayport/rpc/session_driver.h"
 
 namespace wayport::rpc {
@@ -41,6 +42,7 @@ Request request_of(const SessionDriver& session, std::string_view uri, const Cal
   request.status_code = options.status_code;
   request.status = options.status;
   request.timeout = options.timeout.value_or(defaults.call_timeout);
+  if (request.timeout < Duration::zero()) request.timeout = Duration(1);
   return request;
 }
 
@@ -76,16 +78,27 @@ Result<PostedRequest> own(std::string_view uri, const CallOptions& options, cons
 }
 
 // Counts a command of another thread against the bound; false: over it.
-bool reserve(SessionDriver& session) {
-  if (session.posted.fetch_add(1, std::memory_order_relaxed) < session.options().calls_max) return true;
+bool reserve(SessionDriver& session, std::size_t bytes) {
+  const bool few = session.posted.fetch_add(1, std::memory_order_relaxed) < session.options().calls_max;
+  const bool small =
+      session.posted_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes <= session.options().output_bytes_max;
+  if (few && small) return true;
   session.posted.fetch_sub(1, std::memory_order_relaxed);
+  session.posted_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   return false;
 }
-constexpr std::string_view kTooManyPosted = "calls_max reached: commands of other threads wait for the session's loop";
+void unreserve(SessionDriver& session, std::size_t bytes) {
+  session.posted.fetch_sub(1, std::memory_order_relaxed);
+  session.posted_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+}
+constexpr std::string_view kTooManyPosted =
+    "calls_max or output_bytes_max reached: commands of other threads wait for the session's loop";
 
 void fail_on_loop(SessionDriver& session, std::unique_ptr<PendingCall> call, Status status) {
-  session.loop().post([self = session.shared_from_this(), call = std::move(call),
-                       status = std::move(status)]() mutable { call->on_failed(std::move(status)); });
+  session.loop().post(
+      [self = session.shared_from_this(), call = std::move(call), status = std::move(status)]() mutable {
+        guarded(self->environment().session.log, "pull completion", [&] { call->on_failed(std::move(status)); });
+      });
 }
 
 void pull_on_loop(SessionDriver& session, const Request& request, const std::shared_ptr<Canceler>& canceler,
@@ -104,6 +117,17 @@ void pull_on_loop(SessionDriver& session, const Request& request, const std::sha
 
 namespace detail {
 
+Result<void> decode_reply(const framing::PacketView& packet, framing::ProtocolContext& context,
+                          const framing::BodyTarget& target) noexcept {
+  try {
+    return framing::decode_body(packet, context, target);
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, std::string("decoding threw: ") + error.what());
+  } catch (...) {
+    return fail(ErrorCode::internal, "decoding threw");
+  }
+}
+
 void start_pull(SessionDriver& session, std::string_view uri, const Argument& argument, const CallOptions& options,
                 std::unique_ptr<PendingCall> call) {
   Result<OutgoingBody> body = body_of(session, argument, options.body_codec, framing::PacketKind::pull);
@@ -113,17 +137,16 @@ void start_pull(SessionDriver& session, std::string_view uri, const Argument& ar
     request.body = *body;
     return pull_on_loop(session, request, options.canceler, std::move(call));
   }
-  if (!reserve(session)) {
+  Result<PostedRequest> posted = own(uri, options, *body);
+  if (posted && !reserve(session, posted->bytes.size())) {
     return fail_on_loop(session, std::move(call), Status::make(code::kServiceUnavailable, std::string(kTooManyPosted)));
   }
-  Result<PostedRequest> posted = own(uri, options, *body);
   if (!posted) {
-    session.posted.fetch_sub(1, std::memory_order_relaxed);
     return fail_on_loop(session, std::move(call), Status::make(code::kWriteFailed, posted.error().detail));
   }
   session.loop().post(
       [self = session.shared_from_this(), posted = *std::move(posted), call = std::move(call)]() mutable {
-        self->posted.fetch_sub(1, std::memory_order_relaxed);
+        unreserve(*self, posted.bytes.size());
         pull_on_loop(*self, posted.view(*self), posted.options.canceler, std::move(call));
       });
 }
@@ -142,9 +165,9 @@ Result<void> Session::push_argument(std::string_view uri, const detail::Argument
   }
   if (!session.healthy()) return fail(ErrorCode::local_closed, "connection is closed");
   WAYPORT_TRY_ASSIGN(PostedRequest posted, own(uri, options, body));
-  if (!reserve(session)) return fail(ErrorCode::overloaded, std::string(kTooManyPosted));
+  if (!reserve(session, posted.bytes.size())) return fail(ErrorCode::overloaded, std::string(kTooManyPosted));
   session.loop().post([self = driver_, posted = std::move(posted)]() mutable {
-    self->posted.fetch_sub(1, std::memory_order_relaxed);
+    unreserve(*self, posted.bytes.size());
     // The caller has gone on; what the core refuses here it has counted.
     static_cast<void>(self->core().push(posted.view(*self)));
   });

@@ -34,7 +34,8 @@ struct SessionOptions;
 
 // Per packet. What is not set comes from SessionOptions.
 struct CallOptions {
-  std::optional<Duration> timeout{};   // pulls; zero: wait until the connection ends. After it: a local 504.
+  // Pulls; zero: wait until the connection ends. After it a local 504; negative: it is over already.
+  std::optional<Duration> timeout{};
   std::uint8_t body_codec = 0;         // an id; 0: the session's default, or one that fits the type
   std::uint8_t header_codec = 0;       // 'j' or 'p'
   std::optional<std::int32_t> gzip{};  // level; 0: not compressed
@@ -65,6 +66,10 @@ Argument argument(const A& value) {
 void start_pull(SessionDriver& session, std::string_view uri, const Argument& argument, const CallOptions& options,
                 std::unique_ptr<PendingCall> call);
 
+// framing::decode_body, with what an application's codec throws as an error.
+Result<void> decode_reply(const framing::PacketView& packet, framing::ProtocolContext& context,
+                          const framing::BodyTarget& target) noexcept;
+
 template <class R, class F>
 class TypedCall final : public PendingCall {
  public:
@@ -74,7 +79,7 @@ class TypedCall final : public PendingCall {
       done_(Reply<void>());
     } else {
       R value{};
-      Result<void> decoded = framing::decode_body(packet, context, {&framing::body_ops<R>(), &value});
+      Result<void> decoded = decode_reply(packet, context, {&framing::body_ops<R>(), &value});
       if (decoded) {
         done_(Reply<R>(std::move(value)));
       } else {

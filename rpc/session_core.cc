@@ -96,10 +96,10 @@ void SessionCore::handle_read_end() {
   finish_if_drained();
 }
 
-// Who pauses has no pull outstanding, so the other side owes it no replies, so that one does not pause: two peers never
-// stop reading each other. Beyond output_bytes_max a side that may not pause refuses pulls (handle_request).
+// Who pauses is owed no reply, so the other side has none unsent, so that one does not pause: two peers never stop reading
+// each other. Beyond output_bytes_max a side that may not pause refuses pulls (handle_request).
 bool SessionCore::should_pause() {
-  return reply_bytes_ >= options_->output_high_water_bytes && calls_.empty() &&
+  return reply_bytes_ >= options_->output_high_water_bytes && owed_replies_ == 0 &&
          reply_backlog() >= options_->output_high_water_bytes;
 }
 
@@ -113,6 +113,7 @@ void SessionCore::set_reading(bool on) {
   if (on == !reading_paused_) return;
   reading_paused_ = !on;
   if (reading_paused_) environment_.counters.reading_paused.add();
+  last_packet_ = host_.now();  // what waited meanwhile was not the peer's doing
   host_.set_reading(on);
 }
 
@@ -163,6 +164,7 @@ bool SessionCore::may_read_on() {
 }
 
 void SessionCore::handle_reply(const PacketView& packet) {
+  if (owed_replies_ > 0) --owed_replies_;
   const std::unique_ptr<PendingCall> call = calls_.take(packet.header.seq);
   if (!call) {
     environment_.counters.replies_unmatched.add();
@@ -175,10 +177,8 @@ void SessionCore::handle_reply(const PacketView& packet) {
     } else {
       call->on_failed({packet.header.status_code, std::string(packet.header.status), Status::Origin::remote});
     }
-  } catch (const std::exception& error) {
-    environment_.counters.handler_exceptions.add();
-    environment_.log.write(environment_.handler_errors_limit, host_.now(), LogLevel::error, "pull completion threw",
-                           {{"peer", host_.peer_name()}, {"uri", packet.header.uri}, {"what", error.what()}});
+  } catch (...) {
+    log_completion_exception();
   }
   finish_if_drained();
 }
@@ -214,6 +214,7 @@ void SessionCore::handle_request(Call::Kind kind, const PacketView& packet) {
 }
 
 void SessionCore::run_handler(Handler& handler, Call& call) {
+  ++inline_handlers_;
   try {
     handler.run(call);
     if (!call.answered_ && !call.deferred_) call.fail(Status::make(code::kInternal, "the handler gave no reply"));
@@ -221,6 +222,21 @@ void SessionCore::run_handler(Handler& handler, Call& call) {
     // Once deferred, the call belongs to whoever has the DeferredCall, whose end answers it.
     if (!call.deferred_) fail_with_exception(call, std::current_exception());
   }
+  --inline_handlers_;
+  finish_if_drained();  // the handler may have closed the session, and is answered now
+}
+
+void SessionCore::log_completion_exception() {
+  std::string what = "not derived from std::exception";
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  environment_.counters.handler_exceptions.add();
+  environment_.log.write(environment_.handler_errors_limit, host_.now(), LogLevel::error, "pull completion threw",
+                         {{"peer", host_.peer_name()}, {"what", what}});
 }
 
 void SessionCore::fail_with_exception(Call& call, std::exception_ptr exception) {
@@ -264,7 +280,7 @@ void SessionCore::handle_unsupported(const PacketView& packet) {
     answer.header.status_code = code::kUnsupportedType;
     answer.header.status = status_text(code::kUnsupportedType);
     answer.header_codec = options_->header_codec;
-    static_cast<void>(append(answer));
+    static_cast<void>(append_reply(answer));
     return;
   }
   reason_ = CloseReason::peer(ErrorCode::unsupported, "packet type " + std::to_string(header.type) + " from " +
@@ -274,6 +290,7 @@ void SessionCore::handle_unsupported(const PacketView& packet) {
 }
 
 void SessionCore::protocol_error(const Error& error) {
+  if (stream_closing_ || state_ == State::ended) return;
   environment_.counters.protocol_errors.add();
   environment_.log.write(environment_.protocol_errors_limit, host_.now(), LogLevel::warning, "session closed",
                          {{"peer", host_.peer_name()}, {"error", to_string(error.code)}, {"rule", error.detail}});
@@ -302,7 +319,16 @@ void SessionCore::set_request(OutgoingPacket& packet, const Request& request) co
 
 Result<void> SessionCore::append(const OutgoingPacket& packet) {
   const std::size_t before = output_.size();
-  WAYPORT_TRY(protocol_.encode(packet, environment_.context, output_));
+  // Codecs, protocols and conversions may be the application's, and throw; half a packet must not stay.
+  try {
+    WAYPORT_TRY(protocol_.encode(packet, environment_.context, output_));
+  } catch (const std::exception& error) {
+    output_.truncate(before);
+    return wayport::fail(ErrorCode::internal, std::string("encoding threw: ") + error.what());
+  } catch (...) {
+    output_.truncate(before);
+    return wayport::fail(ErrorCode::internal, "encoding threw");
+  }
   environment_.counters.packets_written.add();
   environment_.counters.bytes_written.add(output_.size() - before);
   if (before == 0) host_.flush_soon();
@@ -334,9 +360,10 @@ std::optional<std::uint64_t> SessionCore::pull(const Request& request, std::uniq
     return std::nullopt;
   }
   environment_.counters.pulls_sent.add();
+  ++owed_replies_;
   if (request.timeout > Duration::zero()) {
     call->timeout_ = request.timeout;
-    host_.arm(*call, host_.now() + request.timeout);
+    host_.arm(*call, after(host_.now(), request.timeout));
   }
   calls_.insert(next_pull_seq_, std::move(call));
   set_reading(true);  // for the reply
@@ -367,13 +394,14 @@ void SessionCore::cancel(std::uint64_t seq) {
   if (!call) return;
   call->unlink();
   fail_later(std::move(call), Status::make(code::kCanceled));
+  finish_if_drained();
 }
 
 void SessionCore::close(CloseReason reason) {
   if (state_ != State::open) return;
   reason_ = std::move(reason);
   state_ = State::closing;
-  close_due_ = host_.now() + options_->close_timeout;
+  close_due_ = after(host_.now(), options_->close_timeout);
   host_.arm(close_deadline_, close_due_);
   finish_if_drained();
 }
@@ -388,7 +416,8 @@ void SessionCore::abort(CloseReason reason) {
 void SessionCore::set_read_timeout(Duration timeout) {
   read_timeout_ = timeout;
   read_deadline_.unlink();
-  if (state_ != State::ended && timeout > Duration::zero()) host_.arm(read_deadline_, last_packet_ + timeout);
+  last_packet_ = host_.now();
+  if (state_ != State::ended && timeout > Duration::zero()) host_.arm(read_deadline_, after(last_packet_, timeout));
 }
 
 void SessionCore::set_write_timeout(Duration timeout) {
@@ -408,7 +437,7 @@ void SessionCore::handler_done() {
 
 void SessionCore::finish_if_drained() {
   if (state_ != State::closing || stream_closing_) return;
-  if (running_handlers_ != 0 || !calls_.empty()) return;
+  if (inline_handlers_ != 0 || running_handlers_ != 0 || !calls_.empty()) return;
   end_stream(std::max(close_due_ - host_.now(), Duration::zero()));
 }
 
@@ -436,10 +465,8 @@ Chain SessionCore::flush() {
   for (auto& [call, status] : failed) {
     try {
       call->on_failed(std::move(status));
-    } catch (const std::exception& error) {
-      environment_.counters.handler_exceptions.add();
-      environment_.log.write(environment_.handler_errors_limit, host_.now(), LogLevel::error, "pull completion threw",
-                             {{"peer", host_.peer_name()}, {"what", error.what()}});
+    } catch (...) {
+      log_completion_exception();
     }
   }
   written_ += output_.size();
@@ -461,7 +488,7 @@ void SessionCore::time_out(PendingCall& pending) {
 
 void SessionCore::on_read_deadline() {
   const TimePoint due = last_packet_ + read_timeout_;
-  if (running_handlers_ != 0) {
+  if (running_handlers_ != 0 || reading_paused_) {
     host_.arm(read_deadline_, host_.now() + read_timeout_);
   } else if (host_.now() < due) {
     host_.arm(read_deadline_, due);
@@ -513,21 +540,30 @@ void SessionCore::send_reply(const Call& call, const OutgoingBody& body, std::in
   packet.header.status = text;
   packet.header_codec = call.header_codec();
   packet.body = body;
+  if (const Result<void> written = append_reply(packet); !written) refuse_reply(call, written.error());
+}
+
+Result<void> SessionCore::append_reply(const OutgoingPacket& packet) {
   const std::size_t before = output_.size();
-  if (const Result<void> written = append(packet); !written) refuse_reply(call, written.error());
+  WAYPORT_TRY(append(packet));
   reply_bytes_ += output_.size() - before;
   last_reply_end_ = written_ + output_.size();
+  return {};
 }
 
 // A body that cannot be encoded still leaves the caller with one outcome.
 void SessionCore::refuse_reply(const Call& call, const Error& why) {
+  if (stream_closing_) {
+    environment_.counters.replies_dropped.add();
+    return;
+  }
   const PacketHeader& request = call.header();
   environment_.log.write(environment_.handler_errors_limit, host_.now(), LogLevel::error, "reply cannot be encoded",
                          {{"peer", host_.peer_name()}, {"uri", request.uri}, {"why", why.detail}});
   OutgoingPacket packet;
   packet.header = {request.seq, framing::kTypeReply, request.uri, 0, code::kInternal, why.detail};
   packet.header_codec = call.header_codec();
-  if (!append(packet)) environment_.counters.replies_dropped.add();
+  if (!append_reply(packet)) environment_.counters.replies_dropped.add();
 }
 
 // The handler's codec, else the request's, else one that fits the type.
@@ -566,13 +602,13 @@ void Call::refuse_body(const Error& error) {
 }
 
 void Call::reply(const framing::BodyView& value) {
-  if (answered_) return;
+  if (answered_ || deferred_) return;
   answered_ = true;
   session_->send_value(*this, value);
 }
 
 void Call::reply_empty() {
-  if (answered_) return;
+  if (answered_ || deferred_) return;
   answered_ = true;
   OutgoingBody body;
   body.form = framing::no_body_form(session_->options_->version, framing::PacketKind::reply);
@@ -581,7 +617,7 @@ void Call::reply_empty() {
 }
 
 void Call::reply_verbatim(Bytes with_codec) {
-  if (answered_) return;
+  if (answered_ || deferred_) return;
   answered_ = true;
   OutgoingBody body;
   body.form = OutgoingBody::Form::verbatim;
@@ -590,7 +626,7 @@ void Call::reply_verbatim(Bytes with_codec) {
 }
 
 void Call::reply_encoded(std::uint8_t codec_id, Bytes bytes) {
-  if (answered_) return;
+  if (answered_ || deferred_) return;
   answered_ = true;
   OutgoingBody body;
   body.form = OutgoingBody::Form::encoded;
@@ -600,7 +636,7 @@ void Call::reply_encoded(std::uint8_t codec_id, Bytes bytes) {
 }
 
 void Call::fail(const Status& status) {
-  if (answered_) return;
+  if (answered_ || deferred_) return;
   answered_ = true;
   // A handler that fails with 200 would make its caller see success.
   if (status.code == code::kOk) {
@@ -611,6 +647,7 @@ void Call::fail(const Status& status) {
 }
 
 std::unique_ptr<DeferredCall> Call::defer() {
+  WAYPORT_ASSERT(!deferred_, "a call is deferred once; its DeferredCall answers");
   SessionCore& core = *session_;
   if (core.running_handlers_ >= core.options_->handlers_max) {
     core.environment_.counters.handlers_refused.add();

@@ -162,6 +162,7 @@ class SessionCore {
   // A reply to `call`: one of the two bodies' forms, with a status.
   void send_reply(const Call& call, const framing::OutgoingBody& body, std::int32_t status_code, std::string_view text);
   void refuse_reply(const Call& call, const Error& why);
+  Result<void> append_reply(const framing::OutgoingPacket& packet);
   void send_value(const Call& call, const framing::BodyView& value);
   void set_request(framing::OutgoingPacket& packet, const Request& request) const;
   Result<void> append(const framing::OutgoingPacket& packet);
@@ -169,6 +170,7 @@ class SessionCore {
 
   void protocol_error(const Error& error);
   void fail_calls(const Status& status);
+  void log_completion_exception();  // from inside a catch block
   void fail_later(std::unique_ptr<PendingCall> call, Status status);
   void time_out(PendingCall& call);
   void handler_done();
@@ -189,9 +191,11 @@ class SessionCore {
   std::vector<std::pair<std::unique_ptr<PendingCall>, Status>> failed_;  // outcomes to deliver at flush()
   std::uint64_t next_pull_seq_ = 0;
   std::uint64_t next_push_seq_ = 0;
+  std::size_t owed_replies_ = 0;  // pulls sent less replies received, also of pulls that have ended here
 
-  std::size_t running_handlers_ = 0;
-  std::size_t unconsumed_ = 0;  // bytes of an unfinished packet that the stream holds for us
+  std::size_t running_handlers_ = 0;  // that finish later
+  int inline_handlers_ = 0;           // on the stack
+  std::size_t unconsumed_ = 0;        // bytes of an unfinished packet that the stream holds for us
   TimePoint last_packet_{};
   TimePoint close_due_{};
   Duration read_timeout_;

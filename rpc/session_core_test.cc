@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/value.hpp>
+#include <stdexcept>
+#include <typeinfo>
+
 #include "wayport/framing/body_ops.h"
 #include "wayport/rpc/testing/session_pair.h"
 
@@ -211,6 +215,33 @@ TEST(SessionCore, NothingNewIsExecutedOrTakenOnceCloseHasBegun) {
   ASSERT_EQ(pair.left.outcomes.size(), 1u);
   EXPECT_EQ(pair.left.outcomes[0].status.code, code::kWriteFailed);
   holding.reset();
+  pair.drive();
+  EXPECT_TRUE(pair.left.closed);
+}
+
+TEST(SessionCore, APlainHandlerThatClosesItsOwnSessionIsStillAnswered) {
+  Pair pair;
+  pair.right.on_pull("/bye", [&](Call& call) {
+    call.session().close(CloseReason::local(ErrorCode::local_closed, "bye"));
+    reply_text(call, "bye");
+  });
+  pair.left.pull("/bye");
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 1u);
+  EXPECT_EQ(pair.left.outcomes[0].text, "bye");
+  EXPECT_TRUE(pair.right.closed);
+}
+
+TEST(SessionCore, CancelingTheLastOutstandingPullEndsAClose) {
+  Pair pair;
+  std::unique_ptr<DeferredCall> held;
+  pair.right.on_pull("/later", [&](Call& call) { held = call.defer(); });
+  const std::optional<std::uint64_t> seq = pair.left.pull("/later");
+  pair.drive();
+  pair.left.core().close(CloseReason::local(ErrorCode::local_closed, "done"));
+  pair.drive();
+  EXPECT_FALSE(pair.left.closed);
+  pair.left.core().cancel(*seq);
   pair.drive();
   EXPECT_TRUE(pair.left.closed);
 }
@@ -443,6 +474,40 @@ TEST(SessionCore, TwoPeersThatBothOrderMuchNeverStopReadingEachOther) {
   }
 }
 
+TEST(SessionCore, PullsThatTimedOutStillCountAsOwedSoNobodyStopsReading) {
+  SessionOptions options;
+  options.output_high_water_bytes = 10'000;
+  Pair pair(options, options);
+  for (End* end : {&pair.left, &pair.right}) {
+    end->pressure_at = 20'000;
+    end->on_pull("/big", [&](Call& call) { reply_text(call, std::string(5000, 'r')); });
+    for (int i = 0; i < 100; ++i) end->pull("/big", std::string(5000, 'a'), milliseconds(1));
+  }
+  pair.partitioned = true;
+  pair.advance(milliseconds(5));
+  pair.partitioned = false;
+  pair.drive(3000);
+  EXPECT_EQ(pair.left.counters.replies_unmatched.read(), 100u);
+  EXPECT_EQ(pair.right.counters.replies_unmatched.read(), 100u);
+}
+
+TEST(SessionCore, ASessionThatPausedBelowTheStreamsMarkReadsOn) {
+  SessionOptions options;
+  options.output_high_water_bytes = 1000;
+  Pair pair({}, options);
+  int ran = 0;
+  pair.right.on_pull("/big", [&](Call& call) { ++ran, reply_text(call, std::string(600, 'r')); });
+  pair.right.on_push("/note", [&](Call&) { ++ran; });
+  pair.partitioned = true;
+  for (int i = 0; i < 10; ++i) pair.left.pull("/big");
+  pair.left.turn();
+  const std::string requests = std::exchange(pair.left.outbox, {});
+  pair.right.receive(requests);
+  for (int i = 0; i < 10; ++i) pair.right.turn();
+  EXPECT_EQ(ran, 10) << "the stream has room, so nothing is owed to wake us";
+  EXPECT_TRUE(pair.right.reading);
+}
+
 TEST(SessionCore, ASideThatMustReadOnRefusesPullsBeyondItsOutputBound) {
   SessionOptions options;
   options.output_high_water_bytes = 10'000;
@@ -550,6 +615,24 @@ TEST(SessionCore, RepliesOfEarlierPacketsStillLeaveWhenALaterOneIsMalformed) {
             packet("{\"type\":2,\"uri\":\"/echo\",\"status_code\":200,\"status\":\"OK\"}", "secho:x"));
   EXPECT_TRUE(pair.right.closed);
   pair.right.outbox.clear();
+}
+
+TEST(SessionCore, AConversionThatThrowsLeavesNoHalfPacket) {
+  static const framing::BodyOps kThrowing = [] {
+    framing::BodyOps ops;
+    ops.type = &typeid(int);
+    ops.to_json = [](const void*, boost::json::value&) -> Result<void> { throw std::runtime_error("conversion"); };
+    return ops;
+  }();
+  Pair pair;
+  pair.right.on_pull("/throws", [](Call& call) { call.reply({&kThrowing, &kThrowing}); });
+  pair.right.on_pull("/echo", echo);
+  pair.left.pull("/throws");
+  pair.left.pull("/echo", "next");
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 2u);
+  EXPECT_EQ(pair.left.outcomes[0].status.code, 500);
+  EXPECT_EQ(pair.left.outcomes[1].text, "echo:next");
 }
 
 TEST(SessionCore, AReplyThatCannotBeEncodedIs500AndLeavesNoOrphanBytes) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wayport/rpc/guard.h"
+
 namespace wayport::rpc {
 
 std::shared_ptr<SessionDriver> SessionDriver::create(std::unique_ptr<transport::Stream> stream,
@@ -56,6 +58,7 @@ void SessionDriver::on_closed(std::move_only_function<void(const CloseReason&)> 
 }
 
 void SessionDriver::flush_soon() {
+  if (ended_ && !until_turn_end_) until_turn_end_ = shared_from_this();
   if (!linked()) loop().at_turn_end(*this);
 }
 
@@ -71,7 +74,10 @@ void SessionDriver::close_stream(const CloseReason& reason, Duration linger) {
 
 std::size_t SessionDriver::on_bytes(MutableBytes bytes, bool) { return core_.handle_bytes(bytes); }
 
-void SessionDriver::on_writable() { core_.handle_writable(); }
+void SessionDriver::on_writable() {
+  stream_full_ = false;
+  core_.handle_writable();
+}
 
 void SessionDriver::on_read_end() {
   healthy_.store(false, std::memory_order_release);
@@ -94,22 +100,24 @@ void SessionDriver::on_closed(const CloseReason& reason) {
   }
   flush_soon();
   environment_->registry.ended(*this);
-  if (core_.running_handlers() == 0) environment_->registry.released(*this);
 }
 
 void SessionDriver::on_turn_end() {
   const std::shared_ptr<SessionDriver> self = shared_from_this();
+  until_turn_end_.reset();
   Chain output = core_.flush();
   if (ended_) {
     // Callbacks may register more.
     std::vector<std::move_only_function<void(const CloseReason&)>> callbacks;
     callbacks.swap(closed_callbacks_);
-    for (auto& callback : callbacks) callback(core_.close_reason());
+    for (auto& callback : callbacks) {
+      guarded(environment_->session.log, "on_closed", [&] { callback(core_.close_reason()); });
+    }
+    if (core_.running_handlers() == 0) environment_->registry.released(*this);
     return;
   }
-  if (!output.empty()) {
-    core_.handle_written(stream_->write(std::move(output)) == transport::Pressure::high);
-  }
+  if (!output.empty()) stream_full_ = stream_->write(std::move(output)) == transport::Pressure::high;
+  core_.handle_written(stream_full_);
   if (close_) {
     const std::unique_ptr<Close> close = std::move(close_);
     stream_->close(close->reason, {close->linger});

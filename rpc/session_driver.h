@@ -82,6 +82,8 @@ class SessionDriver final : public SessionHost,
   }
   // Commands of other threads that have not run yet; bounded by SessionOptions::calls_max.
   std::atomic<std::size_t> posted{0};
+  // Their encoded bodies; bounded by SessionOptions::output_bytes_max.
+  std::atomic<std::size_t> posted_bytes{0};
 
   // A graceful close.
   void begin_close(CloseReason reason);
@@ -96,7 +98,7 @@ class SessionDriver final : public SessionHost,
   void set_reading(bool on) override;
   void close_stream(const CloseReason& reason, Duration linger) override;
   std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
-  void handlers_finished() override { environment_->registry.released(*this); }
+  void handlers_finished() override { flush_soon(); }  // whose end releases
   std::string peer_name() const override { return peer_->remote_url(); }
 
  private:
@@ -122,6 +124,9 @@ class SessionDriver final : public SessionHost,
   SessionStore store_;
   std::atomic<bool> healthy_{true};
   bool ended_ = false;
+  bool stream_full_ = false;  // above its high water mark since the last write
+  // After the end nobody else may hold the driver until its outcomes are delivered.
+  std::shared_ptr<SessionDriver> until_turn_end_;
   std::unique_ptr<Close> close_;  // asked for, not yet carried out
   std::vector<std::move_only_function<void(const CloseReason&)>> closed_callbacks_;
   mutable std::mutex mutex_;  // guards id_ and reason_

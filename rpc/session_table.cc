@@ -17,7 +17,8 @@ void SessionTable::add(const std::shared_ptr<SessionDriver>& session, std::strin
   std::shared_ptr<SessionDriver> holder;
   {
     const std::lock_guard lock(mutex_);
-    all_.emplace(session.get(), session);
+    all_.emplace(session.get(), Entry{session});
+    ++live_;
     if (!chosen) {
       const std::string base = id;
       while (id.empty() || by_id_.contains(id)) id = base + "#" + std::to_string(next_suffix_++);
@@ -28,13 +29,17 @@ void SessionTable::add(const std::shared_ptr<SessionDriver>& session, std::strin
 }
 
 std::shared_ptr<SessionDriver> SessionTable::take_id(SessionDriver& session, std::string id) {
-  const auto old = by_id_.find(session.id());
-  if (old != by_id_.end() && old->second == &session) by_id_.erase(old);
+  drop_id(session);
   session.set_id(id);
   const auto [entry, fresh] = by_id_.try_emplace(std::move(id), &session);
   if (fresh || entry->second == &session) return nullptr;
   SessionDriver* const holder = std::exchange(entry->second, &session);
   return holder->shared_from_this();
+}
+
+void SessionTable::drop_id(SessionDriver& session) {
+  const auto held = by_id_.find(session.id());
+  if (held != by_id_.end() && held->second == &session) by_id_.erase(held);
 }
 
 std::shared_ptr<SessionDriver> SessionTable::find(std::string_view id) const {
@@ -47,13 +52,18 @@ std::vector<std::shared_ptr<SessionDriver>> SessionTable::all() const {
   std::vector<std::shared_ptr<SessionDriver>> sessions;
   const std::lock_guard lock(mutex_);
   sessions.reserve(all_.size());
-  for (const auto& entry : all_) sessions.push_back(entry.second);
+  for (const auto& entry : all_) sessions.push_back(entry.second.session);
   return sessions;
 }
 
 std::size_t SessionTable::size() const {
   const std::lock_guard lock(mutex_);
   return all_.size();
+}
+
+std::size_t SessionTable::live() const {
+  const std::lock_guard lock(mutex_);
+  return live_;
 }
 
 void SessionTable::when_empty(std::move_only_function<void()> callback) {
@@ -71,7 +81,8 @@ void SessionTable::rename(SessionDriver& session, std::string id) {
   std::shared_ptr<SessionDriver> holder;
   {
     const std::lock_guard lock(mutex_);
-    if (!all_.contains(&session)) return;
+    const auto entry = all_.find(&session);
+    if (entry == all_.end() || entry->second.ended) return;
     holder = take_id(session, std::move(id));
   }
   close_because_id_was_taken(holder);
@@ -80,8 +91,11 @@ void SessionTable::rename(SessionDriver& session, std::string id) {
 void SessionTable::ended(SessionDriver& session) {
   {
     const std::lock_guard lock(mutex_);
-    const auto held = by_id_.find(session.id());
-    if (held != by_id_.end() && held->second == &session) by_id_.erase(held);
+    drop_id(session);
+    if (const auto entry = all_.find(&session); entry != all_.end() && !entry->second.ended) {
+      entry->second.ended = true;
+      --live_;
+    }
   }
   if (on_ended_) on_ended_(session.shared_from_this());
 }
@@ -93,7 +107,7 @@ void SessionTable::released(SessionDriver& session) {
     const std::lock_guard lock(mutex_);
     const auto found = all_.find(&session);
     if (found == all_.end()) return;
-    last = std::move(found->second);
+    last = std::move(found->second.session);
     all_.erase(found);
     if (all_.empty()) callbacks.swap(when_empty_);
   }

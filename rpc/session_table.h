@@ -25,7 +25,9 @@ class SessionTable final : public SessionRegistry {
   void add(const std::shared_ptr<SessionDriver>& session, std::string id, bool chosen);
   std::shared_ptr<SessionDriver> find(std::string_view id) const;
   std::vector<std::shared_ptr<SessionDriver>> all() const;
+  // Also those that have ended and whose handlers still run.
   std::size_t size() const;
+  std::size_t live() const;  // that have not ended
   // Runs `callback` once nothing is left: now, on this thread, or later, on the thread of the last to go.
   void when_empty(std::move_only_function<void()> callback);
 
@@ -42,7 +44,14 @@ class SessionTable final : public SessionRegistry {
   mutable std::mutex mutex_;
   // Ids may be chosen by peers (authentication), so the table is one that cannot be flooded.
   std::map<std::string, SessionDriver*, std::less<>> by_id_;
-  std::unordered_map<SessionDriver*, std::shared_ptr<SessionDriver>> all_;
+  struct Entry {
+    std::shared_ptr<SessionDriver> session;
+    bool ended = false;  // holds no id any more, and takes none
+  };
+  // Gives up the id that the session holds. Under the lock.
+  void drop_id(SessionDriver& session);
+  std::unordered_map<SessionDriver*, Entry> all_;
+  std::size_t live_ = 0;
   std::uint64_t next_suffix_ = 1;
   std::vector<std::move_only_function<void()>> when_empty_;
 };

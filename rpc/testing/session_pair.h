@@ -111,9 +111,12 @@ class End final : public SessionHost {
     if (flush_wanted_) {
       flush_wanted_ = false;
       const Chain chain = core_->flush();
-      if (!closed && !chain.empty()) {
-        outbox.append(chain.to_string());
-        core_->handle_written(outbox.size() >= pressure_at);
+      if (!closed) {
+        if (!chain.empty()) {
+          outbox.append(chain.to_string());
+          full = outbox.size() >= pressure_at;
+        }
+        core_->handle_written(full);
       }
     }
     // Less than pressure_at counts as sent: the kernel has taken it.
@@ -150,6 +153,7 @@ class End final : public SessionHost {
   std::string outbox;  // written, not yet taken by the other end
   std::size_t pressure_at = 1 << 20;
   bool reading = true;
+  bool full = false;  // pressure was told; on_writable is owed
   bool closed = false;
   int handlers_finished_count = 0;
 
@@ -199,7 +203,10 @@ class Pair {
     const std::string bytes = from.outbox.substr(0, piece);
     from.outbox.erase(0, bytes.size());
     to.receive(bytes);
-    if (from.outbox.size() < from.pressure_at / 2) from.core().handle_writable();
+    if (from.full && from.outbox.size() < from.pressure_at / 2) {
+      from.full = false;
+      from.core().handle_writable();
+    }
     return true;
   }
 };

@@ -19,7 +19,7 @@ class TcpDial final : public Dial, private TurnEnd {
       : loop_(loop), url_(address.to_log()), tcp_(tcp), options_(options), on_done_(std::move(on_done)) {}
 
   void begin(const Address& address, const ResolverOptions& resolver) {
-    if (options_.timeout > Duration::zero()) loop_.arm(deadline_, loop_.now() + options_.timeout);
+    if (options_.timeout > Duration::zero()) loop_.arm(deadline_, after(loop_.now(), options_.timeout));
     addresses_ = resolve_literally(address.host(), address.port());
     if (!addresses_.empty()) return try_next();
     lookup_ =
@@ -55,6 +55,7 @@ class TcpDial final : public Dial, private TurnEnd {
   };
 
   void try_next() {
+    if (result_) return;
     while (next_ < addresses_.size()) {
       const SocketAddress& remote = addresses_[next_++];
       const int error = try_one(remote);

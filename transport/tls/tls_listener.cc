@@ -59,7 +59,7 @@ class ServerHandshake final : private Timer, private StreamEvents {
   void begin() {
     Loop& loop = stream_->loop();
     if (shared_->options.handshake_timeout > Duration::zero()) {
-      loop.arm(*this, loop.now() + shared_->options.handshake_timeout);
+      loop.arm(*this, after(loop.now(), shared_->options.handshake_timeout));
     }
     stream_->handshake([this](Result<void> done) { finish(std::move(done)); });
   }

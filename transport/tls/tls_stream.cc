@@ -166,7 +166,7 @@ void TlsStream::read(bool on) {
   reading_ = on;
   lower_->read(on);
   if (!on) return;
-  if (!kept_.empty()) show_again_ = true;
+  if (showing_ || !kept_.empty()) show_again_ = true;
   if (show_again_ || tell_read_end_) schedule();
 }
 
@@ -278,6 +278,7 @@ void TlsStream::decrypt() {
 // Same rules as every stream's.
 void TlsStream::show(MutableBytes bytes) {
   DropWatch watch(*this);
+  showing_ = true;
   for (;;) {
     StreamEvents* const consumer = events_;
     const std::size_t consumed = consumer->on_bytes(bytes, false);
@@ -286,6 +287,7 @@ void TlsStream::show(MutableBytes bytes) {
     bytes = bytes.subspan(consumed);
     if (bytes.empty() || events_ == consumer || !reading_ || closing_) break;
   }
+  showing_ = false;
   if (closing_ || bytes.empty()) return;
   if (reading_ && bytes.size() > kUnconsumedBytesMax) {
     return fail(CloseReason::local(ErrorCode::internal, "consumer (" + peer_.remote_url() + ") left " +
@@ -384,13 +386,21 @@ void TlsStream::on_turn_end() {
 // --- output ---
 
 void TlsStream::seal(bool whatever_the_pressure) {
+  std::unique_ptr<std::byte[]> own;
   while (!plain_.empty() && (!lower_pressed_ || whatever_the_pressure) && !closing_) {
     // Full records straight from a large chunk; small pieces are put together first.
     Bytes piece = plain_.front();
     if (piece.size() >= kRecordBytes) {
       piece = piece.first(piece.size() / kRecordBytes * kRecordBytes);
     } else if (piece.size() < plain_.size()) {
-      const MutableBytes scratch = loop().scratch(scratch_depth());
+      // Out of turn the loop's buffer may be on show to the consumer of another stream.
+      MutableBytes scratch;
+      if (whatever_the_pressure) {
+        if (!own) own = std::make_unique<std::byte[]>(kRecordBytes);
+        scratch = {own.get(), kRecordBytes};
+      } else {
+        scratch = loop().scratch(scratch_depth());
+      }
       piece = scratch.first(plain_.copy_to(scratch.first(scratch.size() / kRecordBytes * kRecordBytes)));
     }
     std::size_t written = 0;

@@ -81,6 +81,7 @@ class TlsStream final : public Stream, private StreamEvents, private TurnEnd, pr
   bool ready_ : 1 = false;  // the handshake succeeded
   bool trim_ : 1 = false;   // OpenSSL's buffers of the handshake are to be given back
   bool reading_ : 1 = true;
+  bool showing_ : 1 = false;  // on_bytes() is running
   bool show_again_ : 1 = false;
   bool read_end_ : 1 = false;  // close_notify came
   bool tell_read_end_ : 1 = false;

@@ -20,7 +20,7 @@ class TlsDial final : public Dial, private Timer {
         on_done_(std::move(on_done)) {}
 
   void begin(const Transports& all, const Address& below) {
-    if (options_.timeout > Duration::zero()) loop_.arm(*this, loop_.now() + options_.timeout);
+    if (options_.timeout > Duration::zero()) loop_.arm(*this, after(loop_.now(), options_.timeout));
     DialOptions lower = options_;
     lower.stream = TlsStream::lower_options(options_.stream);
     lower_ = all.dial(loop_, below, lower, [this](Result<std::unique_ptr<Stream>> stream) {

@@ -1,6 +1,7 @@
 #include "wayport/transport/unix/unix_path.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,12 +19,14 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Held while it lives. No lock where the directory cannot be read: then the small race remains.
+// Held while it lives. No lock where the directory cannot be read, or somebody keeps it: then the small race remains.
 Fd lock_directory(const std::string& path) {
   Fd directory(::open(directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) {
-    while (::flock(directory.get(), LOCK_EX) != 0 && errno == EINTR) {
-    }
+    // Whoever can read the directory can hold its lock, so it is asked for, not waited for without end.
+    constexpr int kTries = 20;
+    constexpr int kPauseMs = 10;
+    for (int i = 0; i < kTries && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0; ++i) ::poll(nullptr, 0, kPauseMs);
   }
   return directory;
 }
@@ -33,7 +36,7 @@ Result<bool> answers(const SocketAddress& where) {
   sockaddr_storage address{};
   const socklen_t size = where.store(address);
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0) return true;
-  return errno != ECONNREFUSED;  // a full backlog, for instance, is life
+  return errno != ECONNREFUSED && errno != ENOENT;  // a full backlog, for instance, is life
 }
 
 std::unexpected<Error> in_the_way(const std::string& path, std::string_view why) {

@@ -43,7 +43,7 @@ class UnixDial final : public Dial, private Timer, private TurnEnd {
  public:
   UnixDial(Loop& loop, const Address& address, SocketAddress where, const DialOptions& options, OnDialed on_done)
       : loop_(loop), url_(address.to_log()), where_(std::move(where)), options_(options), on_done_(std::move(on_done)) {
-    if (options.timeout > Duration::zero()) deadline_ = loop.now() + options.timeout;
+    if (options.timeout > Duration::zero()) deadline_ = after(loop.now(), options.timeout);
   }
 
   void connect() {
