@@ -38,7 +38,7 @@ struct SessionOptions {
   std::size_t handlers_max = 10'000;  // handlers that have not finished (coroutines, blocking ones); more get 503
   std::size_t output_bytes_max = 64u << 20;  // unsent bytes; more pulls and pushes of ours fail locally with 503
   // Above this many bytes of unsent replies the session is not read, so a peer that does not take its replies cannot
-  // order more. A side that has pulls of its own outstanding reads on, and refuses pulls with 503 from output_bytes_max
+  // order more. A side that is owed replies itself reads on, and refuses pulls with 503 from output_bytes_max
   // on.
   std::size_t output_high_water_bytes = 256u << 10;
 };
