@@ -42,7 +42,6 @@ struct Shared {
   framing::CodecRegistry codecs;
   RouterCore router;
   SessionTable table;
-  std::atomic<std::size_t> accepted{0};
   std::atomic<bool> closing{false};
 };
 
@@ -130,8 +129,9 @@ void run_on(Loop& loop, std::move_only_function<void()> work) {
 struct Peer::Implementation {
   Implementation(Runtime& its_runtime, PeerOptions options)
       : runtime(its_runtime),
-        shared(std::make_shared<Shared>(std::move(options),
-                                        options.transports ? *options.transports : transport::default_transports())) {
+        shared(std::make_shared<Shared>(std::move(options), options.transports
+                                                                ? *options.transports
+                                                                : transport::default_transports(&its_runtime.log()))) {
     for (std::size_t i = 0; i < runtime.loop_count(); ++i) {
       Loop& loop = runtime.loop(i);
       run_on(loop, [&] { loops.push_back(std::make_shared<LoopState>(loop, runtime, shared)); });

@@ -589,6 +589,13 @@ TEST_P(PeerErrors, DialsFailWithTheirReasonAndCanBeCanceled) {
   EXPECT_EQ(client.dial_blocking("tcp://127.0.0.1:1", {.canceler = canceler}).error().code, ErrorCode::canceled);
 }
 
+TEST_P(PeerErrors, AnInsecureDialIsLoggedInTheRuntimesLog) {
+  Peer client(runtime);
+  start(client);
+  EXPECT_FALSE(client.dial_blocking("tls://127.0.0.1:1?insecure=1").has_value());
+  EXPECT_EQ(log.count("insecure"), 1u);
+}
+
 TEST_P(PeerErrors, WrappedStreamsAreSessionsLikeOthers) {
   Peer server(runtime, server_options());
   server.router().on_pull("/echo", [](int v) { return v; });
