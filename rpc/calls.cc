@@ -42,6 +42,20 @@ std::vector<std::unique_ptr<PendingCall>> CallTable::take_all() {
   return all;
 }
 
+std::vector<std::unique_ptr<PendingCall>> CallTable::take_from(std::uint64_t seq) {
+  std::vector<std::uint64_t> later;
+  for (const PendingCall* call : buckets_) {
+    for (; call; call = call->next_in_bucket_) {
+      if (call->seq_ >= seq) later.push_back(call->seq_);
+    }
+  }
+  std::sort(later.begin(), later.end());
+  std::vector<std::unique_ptr<PendingCall>> taken;
+  taken.reserve(later.size());
+  for (const std::uint64_t each : later) taken.push_back(take(each));
+  return taken;
+}
+
 void CallTable::grow() {
   std::vector<PendingCall*> old(std::max<std::size_t>(8, buckets_.size() * 2));
   old.swap(buckets_);

@@ -50,6 +50,8 @@ class CallTable {
   std::unique_ptr<PendingCall> take(std::uint64_t seq) noexcept;      // nullptr: unknown
   // Empties the table; oldest first.
   std::vector<std::unique_ptr<PendingCall>> take_all();
+  // Those with `seq` or a later number; oldest first. Looks at every call.
+  std::vector<std::unique_ptr<PendingCall>> take_from(std::uint64_t seq);
 
  private:
   void grow();

@@ -33,6 +33,9 @@ struct SessionOptions {
   Duration call_timeout = std::chrono::seconds(30);
   // A graceful close waits this long for running handlers, outstanding pulls and unsent bytes.
   Duration close_timeout = std::chrono::seconds(15);
+  // A graceful close tells the peer which of its pulls will never be executed, and what a peer tells of its own is
+  // believed (spec/teleport 12). Originals ignore the notice.
+  bool announce_drain = true;
 
   std::size_t calls_max = 65'536;     // outstanding pulls of ours; more fail locally with 503
   std::size_t handlers_max = 10'000;  // handlers that have not finished (coroutines, blocking ones); more get 503
@@ -64,6 +67,8 @@ struct SessionCounters {
   Counter calls_refused;       // SessionOptions::calls_max or output_bytes_max
   Counter calls_timed_out;
   Counter requests_after_close;  // came while a graceful close was under way; not executed
+  Counter drains_announced;      // to peers, by us
+  Counter drains_received;       // from peers
   Counter reading_paused;        // output_high_water_bytes
   Counter pulls_shed;            // output_bytes_max of unsent replies
   Counter read_timeouts;

@@ -131,7 +131,8 @@ Result<void> decode_reply(const framing::PacketView& packet, framing::ProtocolCo
 void start_pull(SessionDriver& session, std::string_view uri, const Argument& argument, const CallOptions& options,
                 std::unique_ptr<PendingCall> call) {
   Result<OutgoingBody> body = body_of(session, argument, options.body_codec, framing::PacketKind::pull);
-  if (!body) return fail_on_loop(session, std::move(call), Status::make(code::kWriteFailed, body.error().detail));
+  if (!body)
+    return fail_on_loop(session, std::move(call), Status::not_executed(code::kWriteFailed, body.error().detail));
   if (session.loop().in_loop_thread()) {
     Request request = request_of(session, uri, options);
     request.body = *body;
@@ -139,10 +140,11 @@ void start_pull(SessionDriver& session, std::string_view uri, const Argument& ar
   }
   Result<PostedRequest> posted = own(uri, options, *body);
   if (posted && !reserve(session, posted->bytes.size())) {
-    return fail_on_loop(session, std::move(call), Status::make(code::kServiceUnavailable, std::string(kTooManyPosted)));
+    return fail_on_loop(session, std::move(call),
+                        Status::not_executed(code::kServiceUnavailable, std::string(kTooManyPosted)));
   }
   if (!posted) {
-    return fail_on_loop(session, std::move(call), Status::make(code::kWriteFailed, posted.error().detail));
+    return fail_on_loop(session, std::move(call), Status::not_executed(code::kWriteFailed, posted.error().detail));
   }
   session.loop().post(
       [self = session.shared_from_this(), posted = *std::move(posted), call = std::move(call)]() mutable {
@@ -175,9 +177,10 @@ Result<void> Session::push_argument(std::string_view uri, const detail::Argument
 }
 
 Status Session::blocked_loop() {
-  return Status::make(code::kWriteFailed,
-                      "a blocking pull on a loop thread would wait for itself: await the pull, or register the handler "
-                      "as blocking");
+  return Status::not_executed(
+      code::kWriteFailed,
+      "a blocking pull on a loop thread would wait for itself: await the pull, or register the handler "
+      "as blocking");
 }
 
 std::string Session::id() const { return driver_->id(); }

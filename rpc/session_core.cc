@@ -1,6 +1,8 @@
 #include "wayport/rpc/session_core.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 #include "wayport/framing/gzip.h"
 #include "wayport/framing/teleport/protocol.h"
@@ -17,6 +19,10 @@ using framing::PacketView;
 constexpr Duration kErrorLinger = std::chrono::seconds(1);
 // Bytes of a refused packet's body that the log shows.
 constexpr std::size_t kLoggedBodyBytes = 64;
+// The drain notice is a reply to a pull that nobody makes: originals ignore it (spec/teleport 12).
+constexpr std::uint64_t kDrainSeq = std::numeric_limits<std::uint64_t>::max();
+constexpr std::string_view kDrainUri = "/wayport/drain?from=";
+constexpr std::string_view kPeerDrains = "the peer is closing; not executed";
 
 bool fits(const framing::BodyOps& ops, std::uint8_t codec) {
   switch (codec) {
@@ -143,6 +149,8 @@ bool SessionCore::handle_packet(const PacketView& packet) {
   const std::int32_t type = packet.header.type;
   if (type == framing::kTypePull) {
     counters.pulls_received.add();
+    if (state_ == State::open)
+      pulls_read_end_ = std::max(pulls_read_end_, std::min(packet.header.seq, kDrainSeq - 1) + 1);
     handle_request(Call::Kind::pull, packet);
   } else if (type == framing::kTypeReply) {
     handle_reply(packet);
@@ -164,6 +172,7 @@ bool SessionCore::may_read_on() {
 }
 
 void SessionCore::handle_reply(const PacketView& packet) {
+  if (packet.header.seq == kDrainSeq && handle_drain(packet)) return;
   if (owed_replies_ > 0) --owed_replies_;
   const std::unique_ptr<PendingCall> call = calls_.take(packet.header.seq);
   if (!call) {
@@ -181,6 +190,33 @@ void SessionCore::handle_reply(const PacketView& packet) {
     log_completion_exception();
   }
   finish_if_drained();
+}
+
+// False: not a drain notice.
+bool SessionCore::handle_drain(const PacketView& packet) {
+  if (!options_->announce_drain || !packet.header.uri.starts_with(kDrainUri)) return false;
+  const std::string_view number = packet.header.uri.substr(kDrainUri.size());
+  std::uint64_t from = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), from);
+  if (error != std::errc() || end != number.data() + number.size()) return false;
+  // Once: each notice looks at every outstanding call.
+  if (std::exchange(peer_drains_, true)) return true;
+  environment_.counters.drains_received.add();
+  host_.peer_drains();
+  for (std::unique_ptr<PendingCall>& call : calls_.take_from(from)) {
+    fail_later(std::move(call), Status::not_executed(code::kServiceUnavailable, std::string(kPeerDrains)));
+  }
+  finish_if_drained();
+  return true;
+}
+
+void SessionCore::announce_drain() {
+  if (!options_->announce_drain || read_ended_) return;
+  const std::string uri = std::string(kDrainUri) + std::to_string(pulls_read_end_);
+  OutgoingPacket notice;
+  notice.header = {kDrainSeq, framing::kTypeReply, uri, 0, code::kServiceUnavailable, "draining"};
+  notice.header_codec = options_->header_codec;
+  if (append(notice)) environment_.counters.drains_announced.add();
 }
 
 void SessionCore::handle_request(Call::Kind kind, const PacketView& packet) {
@@ -338,17 +374,23 @@ Result<void> SessionCore::append(const OutgoingPacket& packet) {
 std::optional<std::uint64_t> SessionCore::pull(const Request& request, std::unique_ptr<PendingCall> call) {
   call->session_ = this;
   if (state_ != State::open) {
-    fail_later(std::move(call), Status::make(code::kWriteFailed, "connection is closed: " + to_string(reason_)));
+    fail_later(std::move(call),
+               Status::not_executed(code::kWriteFailed, "connection is closed: " + to_string(reason_)));
+    return std::nullopt;
+  }
+  if (peer_drains_) {
+    fail_later(std::move(call), Status::not_executed(code::kServiceUnavailable, std::string(kPeerDrains)));
     return std::nullopt;
   }
   const std::size_t unsent = output_.size() + host_.unsent();
   if (calls_.size() >= options_->calls_max || unsent >= options_->output_bytes_max) {
     environment_.counters.calls_refused.add();
-    fail_later(std::move(call),
-               Status::make(code::kServiceUnavailable,
-                            calls_.size() >= options_->calls_max
-                                ? "calls_max reached: " + std::to_string(calls_.size()) + " pulls are outstanding"
-                                : "output_bytes_max reached: " + std::to_string(unsent) + " bytes are unsent"));
+    fail_later(
+        std::move(call),
+        Status::not_executed(code::kServiceUnavailable,
+                             calls_.size() >= options_->calls_max
+                                 ? "calls_max reached: " + std::to_string(calls_.size()) + " pulls are outstanding"
+                                 : "output_bytes_max reached: " + std::to_string(unsent) + " bytes are unsent"));
     return std::nullopt;
   }
   OutgoingPacket packet;
@@ -356,7 +398,7 @@ std::optional<std::uint64_t> SessionCore::pull(const Request& request, std::uniq
   packet.header.type = framing::kTypePull;
   set_request(packet, request);
   if (const Result<void> written = append(packet); !written) {
-    fail_later(std::move(call), Status::make(code::kWriteFailed, written.error().detail));
+    fail_later(std::move(call), Status::not_executed(code::kWriteFailed, written.error().detail));
     return std::nullopt;
   }
   environment_.counters.pulls_sent.add();
@@ -374,6 +416,7 @@ Result<void> SessionCore::push(const Request& request) {
   if (state_ != State::open) {
     return refuse_command(ErrorCode::local_closed, "connection is closed: " + to_string(reason_));
   }
+  if (peer_drains_) return refuse_command(ErrorCode::peer_closed, "the peer is closing; not sent");
   const std::size_t unsent = output_.size() + host_.unsent();
   if (unsent >= options_->output_bytes_max) {
     return refuse_command(ErrorCode::overloaded,
@@ -403,6 +446,7 @@ void SessionCore::close(CloseReason reason) {
   state_ = State::closing;
   close_due_ = after(host_.now(), options_->close_timeout);
   host_.arm(close_deadline_, close_due_);
+  announce_drain();
   finish_if_drained();
 }
 

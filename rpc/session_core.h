@@ -9,7 +9,7 @@
 //     \------------- stream closed, peer misbehaved -------/
 //
 // Every pull ends in exactly one outcome, also when the session ends first. In `closing` no new request is executed
-// (pulls get 503) and no new pull is taken; running handlers finish and are answered, outstanding pulls get their
+// (pulls get 503; peers that know the drain notice are told so at once) and no new pull is taken; running handlers finish and are answered, outstanding pulls get their
 // replies.
 #pragma once
 
@@ -44,6 +44,8 @@ class SessionHost {
   // Bytes given to the stream that it has not got rid of.
   virtual std::size_t unsent() const noexcept = 0;
   virtual void set_reading(bool on) = 0;
+  // The peer takes no more pulls and pushes; it will end the stream once it has answered what it read.
+  virtual void peer_drains() = 0;
   // Close the stream; drain what is queued for at most `linger`. handle_closed() must follow.
   virtual void close_stream(const CloseReason& reason, Duration linger) = 0;
   // Keeps core and host alive while a handler that finishes later exists.
@@ -152,6 +154,8 @@ class SessionCore {
   bool handle_packet(const framing::PacketView& packet);
   void handle_reply(const framing::PacketView& packet);
   void handle_request(Call::Kind kind, const framing::PacketView& packet);
+  bool handle_drain(const framing::PacketView& packet);
+  void announce_drain();
   void handle_unsupported(const framing::PacketView& packet);
   void run_handler(Handler& handler, Call& call);
   bool may_read_on();
@@ -191,7 +195,8 @@ class SessionCore {
   std::vector<std::pair<std::unique_ptr<PendingCall>, Status>> failed_;  // outcomes to deliver at flush()
   std::uint64_t next_pull_seq_ = 0;
   std::uint64_t next_push_seq_ = 0;
-  std::size_t owed_replies_ = 0;  // pulls sent less replies received, also of pulls that have ended here
+  std::uint64_t pulls_read_end_ = 0;  // one more than the last pull's seq that was read while open
+  std::size_t owed_replies_ = 0;      // pulls sent less replies received, also of pulls that have ended here
 
   std::size_t running_handlers_ = 0;  // that finish later
   int inline_handlers_ = 0;           // on the stack
@@ -208,6 +213,7 @@ class SessionCore {
 
   State state_ = State::open;
   bool read_ended_ = false;
+  bool peer_drains_ = false;
   bool reading_paused_ = false;
   bool stream_closing_ = false;
   CloseReason reason_;

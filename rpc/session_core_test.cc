@@ -211,7 +211,8 @@ TEST(SessionCore, NothingNewIsExecutedOrTakenOnceCloseHasBegun) {
   EXPECT_EQ(ran, 0);
   EXPECT_EQ(pair.left.counters.requests_after_close.read(), 1u);
   ASSERT_EQ(pair.right.outcomes.size(), 1u);
-  EXPECT_EQ(pair.right.outcomes[0].status.to_string(), "503 the session is closing; not executed (from the peer)");
+  EXPECT_EQ(pair.right.outcomes[0].status.to_string(), "503 the peer is closing; not executed (local)");
+  EXPECT_TRUE(pair.right.outcomes[0].status.never_executed);
   ASSERT_EQ(pair.left.outcomes.size(), 1u);
   EXPECT_EQ(pair.left.outcomes[0].status.code, code::kWriteFailed);
   holding.reset();
@@ -259,6 +260,114 @@ TEST(SessionCore, TwoSidesThatCloseAtTheSameTimeDoNotWaitForEachOther) {
     ASSERT_EQ(end->outcomes.size(), 1u);
     EXPECT_EQ(end->outcomes[0].status.code, 503);
   }
+}
+
+TEST(SessionCore, ADrainTellsWhichPullsWillNeverBeExecuted) {
+  Pair pair;
+  int ran = 0;
+  std::vector<std::unique_ptr<DeferredCall>> held;
+  pair.right.on_pull("/hold", [&](Call& call) { held.push_back(call.defer()); });
+  pair.right.on_pull("/count", [&](Call& call) { ++ran, call.reply_empty(); });
+  pair.left.pull("/hold");
+  pair.left.pull("/hold");
+  pair.drive();
+  // These two cross the notice.
+  pair.right.core().close(CloseReason::local(ErrorCode::local_closed, "restart"));
+  pair.left.pull("/count");
+  pair.left.pull("/count");
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 2u);
+  for (const auto& outcome : pair.left.outcomes) {
+    EXPECT_EQ(outcome.status.code, code::kServiceUnavailable);
+    EXPECT_EQ(outcome.status.origin, Status::Origin::local);
+    EXPECT_TRUE(outcome.status.never_executed);
+  }
+  EXPECT_EQ(pair.left.core().outstanding_calls(), 2u) << "those that were read before are answered";
+  EXPECT_EQ(pair.left.peer_drains_count, 1);
+  EXPECT_EQ(pair.left.counters.drains_received.read(), 1u);
+  EXPECT_EQ(pair.right.counters.drains_announced.read(), 1u);
+
+  // What comes later does not leave.
+  const std::uint64_t written = pair.left.counters.packets_written.read();
+  pair.left.pull("/count");
+  const Result<void> pushed = pair.left.push("/note", "x");
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 3u);
+  EXPECT_TRUE(pair.left.outcomes[2].status.never_executed);
+  ASSERT_FALSE(pushed);
+  EXPECT_EQ(pushed.error().code, ErrorCode::peer_closed);
+  EXPECT_EQ(pair.left.counters.packets_written.read(), written);
+
+  for (auto& call : held) reply_text(*call, "done");
+  held.clear();
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 5u);
+  EXPECT_EQ(pair.left.outcomes[3].text, "done");
+  EXPECT_EQ(pair.left.outcomes[4].text, "done");
+  EXPECT_EQ(ran, 0);
+  EXPECT_TRUE(pair.right.closed);
+}
+
+TEST(SessionCore, APullThatWasReadAndThenLostIsNotCalledUnexecuted) {
+  Pair pair;
+  std::unique_ptr<DeferredCall> held;
+  pair.right.on_pull("/hold", [&](Call& call) { held = call.defer(); });
+  pair.left.pull("/hold");
+  pair.drive();
+  pair.right.core().close(CloseReason::local(ErrorCode::local_closed, "restart"));
+  pair.drive();
+  pair.left.core().abort(CloseReason::local(ErrorCode::local_closed, "cut"));
+  pair.drive();
+  ASSERT_EQ(pair.left.outcomes.size(), 1u);
+  EXPECT_EQ(pair.left.outcomes[0].status.code, code::kConnectionClosed);
+  EXPECT_FALSE(pair.left.outcomes[0].status.never_executed);
+  held.reset();
+}
+
+TEST(SessionCore, WithoutDrainNoticesALatePullIsAnsweredByThePeer) {
+  SessionOptions silent;
+  silent.announce_drain = false;
+  for (const bool announcing : {true, false}) {
+    // One side alone suffices to do without: the other one does not send it, or does not believe it.
+    Pair pair(announcing ? silent : SessionOptions{}, announcing ? SessionOptions{} : silent);
+    std::unique_ptr<DeferredCall> held;
+    pair.right.on_pull("/hold", [&](Call& call) { held = call.defer(); });
+    pair.left.pull("/hold");
+    pair.drive();
+    pair.right.core().close(CloseReason::local(ErrorCode::local_closed, "restart"));
+    pair.left.pull("/late");
+    pair.drive();
+    ASSERT_EQ(pair.left.outcomes.size(), 1u);
+    EXPECT_EQ(pair.left.outcomes[0].status.to_string(), "503 the session is closing; not executed (from the peer)");
+    EXPECT_FALSE(pair.left.outcomes[0].status.never_executed);
+    EXPECT_EQ(pair.left.peer_drains_count, 0);
+    EXPECT_EQ(pair.right.counters.drains_announced.read(), announcing ? 1u : 0u);
+    held.reset();
+  }
+}
+
+TEST(SessionCore, OnlyTheFirstWellFormedDrainNoticeCounts) {
+  const auto notice = [](std::string_view uri) {
+    return packet(R"({"seq":18446744073709551615,"type":2,"uri":")" + std::string(uri) + R"(","status_code":503})", "");
+  };
+  Pair pair;
+  pair.left.pull("/a");
+  pair.left.pull("/b");
+  pair.left.turn();
+  for (const char* uri : {"", "/wayport/drain", "/wayport/drain?from=", "/wayport/drain?from=-1",
+                          "/wayport/drain?from=1x", "/wayport/drain?from=18446744073709551616", "/other?from=0"}) {
+    pair.left.receive(notice(uri));
+  }
+  EXPECT_EQ(pair.left.counters.replies_unmatched.read(), 7u);
+  EXPECT_EQ(pair.left.peer_drains_count, 0);
+  EXPECT_EQ(pair.left.core().outstanding_calls(), 2u);
+  pair.left.receive(notice("/wayport/drain?from=1"));
+  pair.left.receive(notice("/wayport/drain?from=0"));
+  pair.left.turn();
+  EXPECT_EQ(pair.left.peer_drains_count, 1);
+  EXPECT_EQ(pair.left.counters.drains_received.read(), 1u);
+  EXPECT_EQ(pair.left.core().outstanding_calls(), 1u) << "/a was read, whatever a second notice says";
+  EXPECT_EQ(pair.left.outcomes.size(), 1u);
 }
 
 TEST(SessionCore, CloseIsBoundedInTime) {

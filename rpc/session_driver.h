@@ -96,6 +96,7 @@ class SessionDriver final : public SessionHost,
   void flush_soon() override;
   std::size_t unsent() const noexcept override { return stream_ ? stream_->queued() : 0; }
   void set_reading(bool on) override;
+  void peer_drains() override { healthy_.store(false, std::memory_order_release); }
   void close_stream(const CloseReason& reason, Duration linger) override;
   std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
   void handlers_finished() override { flush_soon(); }  // whose end releases

@@ -58,6 +58,12 @@ std::string Status::to_string() const {
   return line;
 }
 
+Status Status::not_executed(std::int32_t code, std::string text) {
+  Status status = make(code, std::move(text));
+  status.never_executed = true;
+  return status;
+}
+
 Status Status::make(std::int32_t code, std::string text) {
   Status status;
   status.code = code;

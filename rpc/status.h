@@ -42,6 +42,8 @@ struct Status {
   std::int32_t code = code::kOk;
   std::string text;
   Origin origin = Origin::local;
+  // Proven: no handler of the peer ran, or ever will, so the call may be made again on another session. False: perhaps.
+  bool never_executed = false;
 
   bool ok() const noexcept { return code == code::kOk; }
   // "404 Not Found (from the peer)"
@@ -49,6 +51,8 @@ struct Status {
 
   // With the framework's text when `text` is empty.
   static Status make(std::int32_t code, std::string text = {});
+  // A call that did not leave, or that the peer said it will not execute.
+  static Status not_executed(std::int32_t code, std::string text = {});
 };
 
 // Thrown by a handler, becomes its reply; anything else that a handler throws becomes 500.

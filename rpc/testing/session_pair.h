@@ -135,6 +135,7 @@ class End final : public SessionHost {
   void flush_soon() override { flush_wanted_ = true; }
   std::size_t unsent() const noexcept override { return outbox.size(); }
   void set_reading(bool on) override { reading = on; }
+  void peer_drains() override { ++peer_drains_count; }
   void close_stream(const CloseReason& reason, Duration linger) override {
     closing_ = reason;
     linger_due_ = now_ + linger;
@@ -156,6 +157,7 @@ class End final : public SessionHost {
   bool full = false;  // pressure was told; on_writable is owed
   bool closed = false;
   int handlers_finished_count = 0;
+  int peer_drains_count = 0;
 
  private:
   TimePoint& now_;
