@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <latch>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -46,12 +47,17 @@ struct Runtime::Implementation {
       loops.push_back(std::make_unique<Loop>(loop));
     }
     if (!options.start_threads) return;
+    // A loop belongs to the thread that constructed it until its own has begun to run it; whoever gets this runtime must
+    // not be taken for that thread any more.
+    std::latch running(static_cast<std::ptrdiff_t>(loops.size()));
+    for (const std::unique_ptr<Loop>& loop : loops) loop->post([&running] { running.count_down(); });
     for (const std::unique_ptr<Loop>& loop : loops) {
       threads.emplace_back([&loop = *loop] {
         ::pthread_setname_np(::pthread_self(), ("wayport-" + std::to_string(loop.index())).c_str());
         loop.run();
       });
     }
+    running.wait();
   }
 
   SystemClock system_clock;

@@ -17,6 +17,15 @@
 namespace wayport {
 namespace {
 
+TEST(Runtime, LoopsBelongToTheirThreadsOnceTheRuntimeIsThere) {
+  for (int i = 0; i < 50; ++i) {
+    Runtime runtime({.loops = 2, .log = &null_log()});
+    for (std::size_t index = 0; index < runtime.loop_count(); ++index) {
+      EXPECT_FALSE(runtime.loop(index).in_loop_thread());
+    }
+  }
+}
+
 TEST(Runtime, RunsEachLoopOnANamedThreadOfItsOwn) {
   MemoryLog log;
   Runtime runtime({.loops = 3, .log = &log});
