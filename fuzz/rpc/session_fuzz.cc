@@ -1,12 +1,14 @@
-// Whatever two sessions are told and whatever bytes arrive: every pull has exactly one outcome, and a close always
-// ends.
+// Whatever two sessions are told and whatever bytes arrive: every pull has exactly one outcome, a close always ends, and
+// a pull that is said to be unexecuted was not executed (unless bytes were forged).
 //
 // Input: operations, one byte each with their operands behind it; see the switch.
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wayport/base/bytes.h"
@@ -43,16 +45,25 @@ class Input {
 class Handlers {
  public:
   void add_to(End& end) {
-    end.on_pull("/echo", testing::echo);
-    end.on_pull("/later", [this](Call& call) {
+    end.on_pull("/echo", [this, &end](Call& call) {
+      ++executed_by(end);
+      testing::echo(call);
+    });
+    end.on_pull("/later", [this, &end](Call& call) {
+      ++executed_by(end);
       if (auto deferred = call.defer()) waiting_.push_back(std::move(deferred));
     });
-    end.on_pull("/throw", [](Call&) { throw StatusError(1001, "thrown"); });
-    end.on_pull("/close", [&end](Call& call) {
+    end.on_pull("/throw", [this, &end](Call&) {
+      ++executed_by(end);
+      throw StatusError(1001, "thrown");
+    });
+    end.on_pull("/close", [this, &end](Call& call) {
+      ++executed_by(end);
       end.core().close(CloseReason::local(ErrorCode::local_closed, "by a handler"));
       call.reply_empty();
     });
     end.on_pull("/back", [this, &end](Call& call) {
+      ++executed_by(end);
       pull(end, "/echo", "from inside");
       call.reply_empty();
     });
@@ -60,6 +71,7 @@ class Handlers {
   }
   void pull(End& end, std::string_view uri, const std::string& text, Duration timeout = {}) {
     ++pulls_;
+    ++pulls_of_[&end];
     end.pull(uri, text, timeout);
   }
   void release(std::size_t index, bool answer) {
@@ -73,10 +85,14 @@ class Handlers {
     while (!waiting_.empty()) release(0, false);
   }
   std::size_t pulls() const { return pulls_; }
+  std::size_t pulls_of(const End& end) { return pulls_of_[&end]; }
+  std::size_t& executed_by(const End& end) { return executed_by_[&end]; }
 
  private:
   std::vector<std::unique_ptr<DeferredCall>> waiting_;
   std::size_t pulls_ = 0;
+  std::map<const End*, std::size_t> pulls_of_;
+  std::map<const End*, std::size_t> executed_by_;
 };
 
 void run(Input input) {
@@ -98,6 +114,7 @@ void run(Input input) {
   static constexpr std::string_view kUris[] = {"/echo?a=1", "/later", "/throw", "/none",
                                                "/a%zz",     "/close", "/back",  ""};
 
+  bool forged = false;
   for (int operations = 0; operations < 200 && !input.empty(); ++operations) {
     const std::uint8_t operation = input.u8();
     End& end = operation & 0x80 ? pair.left : pair.right;
@@ -133,9 +150,11 @@ void run(Input input) {
         end.core().abort(CloseReason::local(ErrorCode::local_closed, "fuzzed"));
         break;
       case 10:
+        forged = true;
         end.receive(input.take(input.u8()));
         break;  // any bytes at all
       case 11:
+        forged = true;
         end.receive(testing::packet(input.take(input.u8() & 0x7f), input.take(input.u8() & 0x3f)));
         break;
       case 12:
@@ -164,6 +183,14 @@ void run(Input input) {
   }
   WAYPORT_ASSERT(pair.left.closed && pair.right.closed, "a close always ends");
   WAYPORT_ASSERT(pair.left.outcomes.size() + pair.right.outcomes.size() == handlers.pulls(), "one outcome per pull");
+  if (!forged) {
+    for (const auto& [caller, callee] : {std::pair(&pair.left, &pair.right), std::pair(&pair.right, &pair.left)}) {
+      const auto unexecuted = static_cast<std::size_t>(std::ranges::count_if(
+          caller->outcomes, [](const testing::Outcome& outcome) { return outcome.status.never_executed; }));
+      WAYPORT_ASSERT(handlers.executed_by(*callee) + unexecuted <= handlers.pulls_of(*caller),
+                     "a pull that is said to be unexecuted was not executed");
+    }
+  }
   WAYPORT_ASSERT(pair.left.core().running_handlers() == 0 && pair.right.core().running_handlers() == 0,
                  "every handler is accounted for");
 }
