@@ -2,19 +2,18 @@
 
 #include <deque>
 #include <future>
+#include <map>
+#include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
-#include "wayport/base/chain.h"
 #include "wayport/base/loop.h"
 #include "wayport/framing/body_ops.h"
 #include "wayport/framing/codec.h"
 #include "wayport/framing/codec_registry.h"
-#include "wayport/framing/packet_reader.h"
-#include "wayport/framing/protocol.h"
-#include "wayport/framing/teleport/protocol.h"
+#include "wayport/framing/packet.h"
+#include "wayport/rpc/packets/packet_stream.h"
 #include "wayport/transport/address.h"
 #include "wayport/transport/default_transports.h"
 #include "wayport/transport/stream.h"
@@ -26,68 +25,58 @@ using framing::OutgoingBody;
 using framing::OutgoingPacket;
 using framing::PacketView;
 
-const framing::Protocol& protocol() { return framing::teleport_protocol(); }
-
 // What the connections of one loop share.
 struct Wire {
   framing::CodecRegistry codecs;
-  framing::ProtocolContext context{.codecs = codecs};
+  rpc::PacketEnvironment environment{codecs};
 
-  bool encode(const OutgoingPacket& packet, Chain& to) { return protocol().encode(packet, context, to).has_value(); }
   void set_body(OutgoingPacket& packet, const Sum& sum) {
     packet.body.form = OutgoingBody::Form::value;
     packet.body.codec = codecs.find(framing::kCodecProtobuf);
     packet.body.value = {&framing::body_ops<Sum>(), &sum};
   }
-  bool decode(const PacketView& packet, Sum& sum) {
-    return framing::decode_body(packet, context, {&framing::body_ops<Sum>(), &sum}).has_value();
-  }
 };
 
-class ServedStream final : public transport::StreamEvents {
+// All connections of a server.
+class ServedStreams final : public rpc::PacketEvents {
  public:
-  ServedStream(std::unique_ptr<transport::Stream> stream, Wire& wire, std::set<std::unique_ptr<ServedStream>>& all)
-      : wire_(wire), all_(all), stream_(std::move(stream)) {}
-  void start() { stream_->start(*this); }
+  explicit ServedStreams(Wire& wire) : wire_(wire) {}
+  void add(std::unique_ptr<transport::Stream> stream) {
+    const auto added = rpc::PacketStream::create(std::move(stream), wire_.environment, *this);
+    streams_.emplace(added.get(), added);
+  }
 
  private:
-  std::size_t on_bytes(MutableBytes bytes, bool) override {
-    Chain output;
-    const Result<std::size_t> consumed = reader_.read(bytes, protocol(), wire_.context,
-                                                      [&](const PacketView& packet) { return answer(packet, output); });
-    if (!consumed) {
-      stream_->close({CloseReason::By::local, consumed.error()});
-      return bytes.size();
+  bool on_packet(rpc::PacketStream& stream, const PacketView& request) override {
+    if (const Result<void> answered = answer(stream, request); !answered) {
+      stream.close({CloseReason::By::local, answered.error()});
     }
-    stream_->write(std::move(output));
-    return *consumed;
+    return true;
   }
-  bool answer(const PacketView& request, Chain& output) {
+  Result<void> answer(rpc::PacketStream& stream, const PacketView& request) {
     OutgoingPacket reply = reply_packet(request.header);
     Sum sum;
     if (request.header.uri == kSumUri) {
-      if (!wire_.decode(request, sum)) return false;
+      WAYPORT_TRY(stream.decode_to(request, sum));
       sum = Exchange::add(sum);
       wire_.set_body(reply, sum);
     } else {
       reply.body.form = OutgoingBody::Form::verbatim;
       reply.body.bytes = request.body_with_codec;
     }
-    return wire_.encode(reply, output);
+    return stream.send(reply);
   }
-  void on_writable() override {}
-  void on_read_end() override { stream_->close(CloseReason::peer(ErrorCode::peer_closed, "the client left")); }
-  void on_closed(const CloseReason&) override {
-    std::erase_if(all_, [this](const auto& stream) { return stream.get() == this; });
+  void on_writable(rpc::PacketStream&) override {}
+  void on_read_end(rpc::PacketStream& stream) override {
+    stream.close(CloseReason::peer(ErrorCode::peer_closed, "the client left"));
   }
+  void on_closed(rpc::PacketStream& stream, const CloseReason&) override { streams_.erase(&stream); }
 
   Wire& wire_;
-  std::set<std::unique_ptr<ServedStream>>& all_;
-  framing::PacketReader reader_;
-  std::unique_ptr<transport::Stream> stream_;
+  std::map<const rpc::PacketStream*, std::shared_ptr<rpc::PacketStream>> streams_;
 };
 
-class PacketClient final : public LoadClient, private transport::StreamEvents {
+class PacketClient final : public LoadClient, private rpc::PacketEvents {
  public:
   explicit PacketClient(const Exchange& exchange) : exchange_(exchange), raw_(exchange.raw_request()) {}
 
@@ -99,8 +88,8 @@ class PacketClient final : public LoadClient, private transport::StreamEvents {
       loop_.stop();
     });
     loop_.run();
-    WAYPORT_TRY_ASSIGN(stream_, *std::move(dialed));
-    stream_->start(*this);
+    WAYPORT_TRY_ASSIGN(std::unique_ptr<transport::Stream> stream, *std::move(dialed));
+    stream_ = rpc::PacketStream::create(std::move(stream), wire_.environment, *this);
     return {};
   }
 
@@ -112,7 +101,6 @@ class PacketClient final : public LoadClient, private transport::StreamEvents {
     std::optional<LoopPace> pace;
     const auto on_due = [&] {
       pacer_->send_due(now_ns(), [this](std::uint64_t due) { send(due); });
-      stream_->write(std::move(output_));
       if (pacer_->open() && !pacer_->all_sent()) pace->arm(pacer_->next_due());
       if (pacer_->done()) loop_.stop();
     };
@@ -137,21 +125,10 @@ class PacketClient final : public LoadClient, private transport::StreamEvents {
       wire_.set_body(packet, sum_);
     }
     dues_.push_back(due);
-    if (!wire_.encode(packet, output_)) pacer_->failed();
+    if (!stream_->send(packet)) pacer_->failed();
   }
 
-  std::size_t on_bytes(MutableBytes bytes, bool) override {
-    const Result<std::size_t> consumed =
-        reader_.read(bytes, protocol(), wire_.context, [this](const PacketView& packet) { return on_reply(packet); });
-    if (!consumed) {
-      stream_->close({CloseReason::By::local, consumed.error()});
-      return bytes.size();
-    }
-    stream_->write(std::move(output_));
-    if (pacer_ && pacer_->done()) loop_.stop();
-    return *consumed;
-  }
-  bool on_reply(const PacketView& packet) {
+  bool on_packet(rpc::PacketStream&, const PacketView& packet) override {
     const std::uint64_t number = expected_number_++;
     bool right = packet.header.seq == number && packet.header.type == framing::kTypeReply;
     std::uint64_t content = 0;
@@ -160,17 +137,20 @@ class PacketClient final : public LoadClient, private transport::StreamEvents {
       right &= content == number;
     } else {
       Sum sum;
-      right &= wire_.decode(packet, sum) && sum.a() == Exchange::expected_sum(number);
+      right &= stream_->decode_to(packet, sum).has_value() && sum.a() == Exchange::expected_sum(number);
       content = static_cast<std::uint64_t>(sum.a());
     }
     const std::uint64_t due = dues_.front();
     dues_.pop_front();
     pacer_->reply(due, right, content, [this](std::uint64_t next) { send(next); });
+    if (pacer_->done()) loop_.stop();
     return true;
   }
-  void on_writable() override {}
-  void on_read_end() override { stream_->close(CloseReason::peer(ErrorCode::peer_closed, "the server left")); }
-  void on_closed(const CloseReason& reason) override {
+  void on_writable(rpc::PacketStream&) override {}
+  void on_read_end(rpc::PacketStream&) override {
+    stream_->close(CloseReason::peer(ErrorCode::peer_closed, "the server left"));
+  }
+  void on_closed(rpc::PacketStream&, const CloseReason& reason) override {
     broken_ = reason.error;
     loop_.stop();
   }
@@ -179,9 +159,7 @@ class PacketClient final : public LoadClient, private transport::StreamEvents {
   Loop loop_;
   const transport::Transports transports_ = transport::default_transports();
   Wire wire_;
-  framing::PacketReader reader_;
-  Chain output_;
-  std::unique_ptr<transport::Stream> stream_;
+  std::shared_ptr<rpc::PacketStream> stream_;
   std::optional<Error> broken_;
   std::uint64_t next_number_ = 1;
   std::uint64_t expected_number_ = 1;
@@ -197,15 +175,13 @@ struct PacketServer::Implementation {
   Loop loop;
   transport::Transports transports = transport::default_transports();
   Wire wire;
-  std::set<std::unique_ptr<ServedStream>> streams;
+  ServedStreams streams{wire};
   std::vector<std::unique_ptr<transport::Listener>> listeners;
 
   Result<std::string> listen(const std::string& text) {
     WAYPORT_TRY_ASSIGN(const transport::Address address, transport::Address::parse(text));
     WAYPORT_TRY_ASSIGN(std::unique_ptr<transport::Listener> listener, transports.listen(loop, address, {}));
-    listener->start([this](std::unique_ptr<transport::Incoming> incoming) {
-      (*streams.insert(std::make_unique<ServedStream>(incoming->accept(), wire, streams)).first)->start();
-    });
+    listener->start([this](std::unique_ptr<transport::Incoming> incoming) { streams.add(incoming->accept()); });
     listeners.push_back(std::move(listener));
     return listeners.back()->address().to_string();
   }
@@ -218,8 +194,6 @@ PacketServer::PacketServer() : implementation_(std::make_unique<Implementation>(
 PacketServer::~PacketServer() {
   implementation_->loop.stop();
   thread_.join();
-  implementation_->streams.clear();
-  implementation_->listeners.clear();
 }
 
 Result<std::string> PacketServer::listen(const std::string& address) {
