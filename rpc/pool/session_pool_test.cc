@@ -54,14 +54,16 @@ TEST_F(SessionPoolTest, PullsFromThreadsAndCoroutinesGoOverAllSessions) {
       pool.loop().asio(),
       [&]() -> asio::awaitable<int> {
         int sum = 0;
-        while (pool.open_sessions() < 3) static_cast<void>(co_await sleep_for(pool.loop(), milliseconds(1)));
+        // Each pull is a round trip, in which the other dials get on.
+        while (pool.open_sessions() < 3) static_cast<void>(co_await pool.pull<int>("/twice", 0));
+        executed_.store(0);
         for (int i = 0; i < 9; ++i) sum += (co_await pool.pull<int>("/twice", i)).value();
         co_return sum;
       },
       asio::use_future);
   EXPECT_EQ(future.get(), 72);
   EXPECT_EQ(server->session_count(), 3u);
-  EXPECT_EQ(executed_.load(), 10);
+  EXPECT_EQ(executed_.load(), 9);
 }
 
 // The heart of it: a server that goes while pulls are under way costs none of them, and none runs twice.
