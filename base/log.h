@@ -86,6 +86,10 @@ class Log {
   void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {}) {
     if (enabled(level)) write_line(level, event, {fields.begin(), fields.size()});
   }
+  // The same with as many fields as there happen to be.
+  void write_fields(LogLevel level, std::string_view event, std::span<const LogField> fields) {
+    if (enabled(level)) write_line(level, event, fields);
+  }
   // Drops the line, and counts it in `limit`, when the limit is reached.
   void write(LogLimit& limit, TimePoint now, LogLevel level, std::string_view event,
              std::initializer_list<LogField> fields = {});

@@ -339,6 +339,7 @@ Loop::~Loop() {
   }
 }
 
+TimePoint Loop::exact_now() const noexcept { return options_.clock->now(); }
 TimePoint Loop::read_clock() const noexcept { return now_ = options_.clock->now(); }
 
 void Loop::arm(Timer& node, TimePoint due) noexcept {

@@ -81,6 +81,7 @@ class Loop {
 
   // --- time ---
   TimePoint now() const noexcept { return now_ != kUnread ? now_ : read_clock(); }  // read once per turn
+  TimePoint exact_now() const noexcept;                                             // reads the clock, each time
   // Re-arming a node moves it. kNever disarms. Expiry is never early, and at most 2 ms late on an idle machine.
   void arm(Timer& node, TimePoint due) noexcept;
   void disarm(Timer& node) noexcept;

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <list>
@@ -18,6 +19,8 @@ namespace {
 
 struct Task {
   asio::cancellation_signal cancel;
+  bool canceled = false;
+  bool ended = false;
 };
 
 }  // namespace
@@ -37,6 +40,7 @@ struct TaskGroup::State final : LoopCloseHook {
   // The top level of every task.
   void ended(std::list<std::shared_ptr<Task>>::iterator task, std::exception_ptr thrown) {
     if (thrown) report(thrown);
+    (*task)->ended = true;
     tasks.erase(task);
     if (!tasks.empty() || !closing) return;
     auto all = std::move(waiting);
@@ -88,8 +92,14 @@ bool TaskGroup::spawn(asio::awaitable<void> task) {
 
 void TaskGroup::cancel() {
   state_->closing = true;
-  const std::vector<std::shared_ptr<Task>> tasks(state_->tasks.begin(), state_->tasks.end());
-  for (const std::shared_ptr<Task>& task : tasks) task->cancel.emit(asio::cancellation_type::terminal);
+  for (const std::shared_ptr<Task>& task : state_->tasks) {
+    if (std::exchange(task->canceled, true)) continue;
+    // From inside the io_context: co_spawn passes a cancellation that comes from elsewhere on by a post that keeps
+    // nothing alive, and the task may end before it runs.
+    asio::post(state_->loop.asio(), [task] {
+      if (!task->ended) task->cancel.emit(asio::cancellation_type::terminal);
+    });
+  }
 }
 
 asio::awaitable<void> TaskGroup::close() {

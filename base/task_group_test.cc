@@ -134,6 +134,26 @@ TEST_F(TaskGroupTest, ATaskMayEndAnother) {
   EXPECT_EQ(group.running(), 0u);
 }
 
+// Address sanitizer is what fails here.
+TEST_F(TaskGroupTest, ATaskMayEndBeforeItsCancellationReachesIt) {
+  TaskGroup group(*loop, log);
+  Completion<bool> completion;
+  ASSERT_TRUE(group.spawn([](TaskGroupTest& test, Completion<bool>& kept) -> asio::awaitable<void> {
+    const Result<bool> outcome =
+        co_await async_callback<bool>([&kept](Completion<bool> done) { kept = std::move(done); });
+    test.seen.push_back(outcome ? "ended" : "canceled");
+  }(*this, completion)));
+  loop->drain();
+  loop->post([&] {
+    group.cancel();
+    group.cancel();
+    completion(true);
+  });
+  loop->drain();
+  EXPECT_THAT(seen, ElementsAre("ended"));
+  EXPECT_EQ(group.running(), 0u);
+}
+
 TEST_F(TaskGroupTest, TheLoopMayEndBeforeTheGroup) {
   TaskGroup group(*loop, log);
   ASSERT_TRUE(group.spawn(sleep_and_say(*this, hours(1), "task")));
