@@ -1,5 +1,6 @@
 #include "wayport/transport/default_transports.h"
 
+#include "wayport/transport/snet/snet_transport.h"
 #include "wayport/transport/tcp/tcp_transport.h"
 #include "wayport/transport/tls/tls_transport.h"
 #include "wayport/transport/unix/unix_transport.h"
@@ -11,6 +12,7 @@ Transports default_transports(Log* log) {
   all.add("tcp", std::make_shared<TcpTransport>());
   all.add("unix", std::make_shared<UnixTransport>());
   all.add("tls", std::make_shared<TlsTransport>(log));
+  all.add("snet", std::make_shared<SnetTransport>(log));
   return all;
 }
 

@@ -6,7 +6,8 @@
 
 namespace wayport::transport {
 
-// tcp, unix, tls. `log` is told of dials that verify nothing (tls with insecure=1); it outlives the table.
+// tcp, unix, tls, snet. `log` is told of dials that verify nothing (tls with insecure=1), of snet's weak encryption, and
+// of snet sessions that lose their connection; it outlives the table and the streams that come of it.
 Transports default_transports(Log* log = nullptr);
 
 }  // namespace wayport::transport

@@ -66,6 +66,7 @@ struct SocketListener::Shared {
 
 SocketListener::SocketListener(Loop& loop, Fd fd, Address address, const ListenOptions& options, AdoptSocket adopt)
     : loop_(loop),
+      backlog_(options.backlog),
       fd_(std::move(fd)),
       address_(std::move(address)),
       loops_(options.loops),
@@ -92,30 +93,83 @@ void SocketListener::pause(bool paused) {
   update_watch();
 }
 
-std::vector<int> SocketListener::inheritable_fds() const { return {fd_.get()}; }
+std::vector<int> SocketListener::inheritable_fds() const {
+  handed_over_ = true;
+  return {fd_.get()};
+}
+
+// The hand-overs to other loops that may be under way when a listener finishes.
+struct SocketListener::Finish {
+  std::size_t loops = 0;
+  std::move_only_function<void()> done;
+
+  static void loop_is_done(const std::weak_ptr<Finish>& weak) {
+    const std::shared_ptr<Finish> self = weak.lock();
+    if (!self || --self->loops != 0) return;
+    std::move_only_function<void()> done = std::move(self->done);
+    done();  // may destroy the listener
+  }
+};
+
+void SocketListener::finish(std::move_only_function<void()> done) {
+  WAYPORT_ASSERT(!finish_, "a listener finishes once");
+  finish_ = std::make_shared<Finish>(Finish{1, std::move(done)});
+  const DropWatch watch(*this);
+  // Closing the socket resets those who wait in its queue; a successor's copy keeps it.
+  for (int i = 0; started_ && !handed_over_ && i <= backlog_; ++i) {
+    if (!accept_one()) break;
+    if (watch.dropped()) return;
+  }
+  loop_.disarm(*this);
+  update_watch();
+  fd_.reset();
+  // Work posted to a loop runs in order: behind this one no hand-over is under way.
+  Loop* const home = &loop_;
+  for (Loop* const loop : loops_) {
+    if (loop == home) continue;
+    ++finish_->loops;
+    loop->post([home, weak = std::weak_ptr(finish_)]() mutable {
+      home->post([weak = std::move(weak)] { Finish::loop_is_done(weak); });
+    });
+  }
+  home->post([weak = std::weak_ptr(finish_)] { Finish::loop_is_done(weak); });
+}
 
 void SocketListener::on_fd(std::uint32_t) {
   // A callback may destroy this listener.
   const DropWatch watch(*this);
-  const std::shared_ptr<Shared> shared = shared_;
   for (int i = 0; i < kAcceptsPerTurn && !paused_; ++i) {
-    if (shared->underway.load(std::memory_order_relaxed) >= shared->underway_max) return rest(kBackoffMin);
+    if (!accept_one() || watch.dropped()) return;
+  }
+}
+
+bool SocketListener::accept_one() {
+  const std::shared_ptr<Shared> shared = shared_;  // a callback may destroy this listener
+  for (;;) {
+    if (shared->underway.load(std::memory_order_relaxed) >= shared->underway_max) {
+      rest(kBackoffMin);
+      return false;
+    }
     sockaddr_storage from{};
     socklen_t size = sizeof(from);
     Fd accepted(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!accepted) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-      if (exhausted(errno)) return handle_exhaustion(errno);
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+      if (exhausted(errno)) {
+        handle_exhaustion(errno);
+        return false;
+      }
       if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK || errno == EOPNOTSUPP || errno == EFAULT) {
         note(LogLevel::error, "accept failed", errno);  // not a listening socket any more: someone shut it down
-        return rest(kBackoffMax);
+        rest(kBackoffMax);
+        return false;
       }
       continue;  // the connection failed while it waited (ECONNABORTED, EPERM, network errors): the next one
     }
     backoff_ = Duration::zero();
     if (shared->counters) shared->counters->accepted.fetch_add(1, std::memory_order_relaxed);
     hand_over(std::move(accepted), kernel_address(from, size));
-    if (watch.dropped()) return;
+    return true;  // `this` may be gone
   }
 }
 
@@ -155,7 +209,7 @@ void SocketListener::on_timer() {
 }
 
 void SocketListener::update_watch() {
-  const bool wanted = started_ && !paused_ && !armed();
+  const bool wanted = started_ && !paused_ && !finish_ && !armed();
   if (wanted == watched_) return;
   if (watched_) {
     loop_.unwatch(fd_.get(), *this);

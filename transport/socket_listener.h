@@ -35,13 +35,18 @@ class SocketListener final : public Listener, private FdEvents, private Timer, p
   void pause(bool paused) override;
   const Address& address() const noexcept override { return address_; }
   std::vector<int> inheritable_fds() const override;
+  void take_back() override { handed_over_ = false; }
+  void finish(std::move_only_function<void()> done) override;
 
  private:
   struct Shared;
+  struct Finish;
 
   void on_fd(std::uint32_t events) override;
   void on_timer() override;
 
+  // One connection of the queue. False: there was none, or accepting rests.
+  bool accept_one();
   void hand_over(Fd fd, const SocketAddress& remote);
   void handle_exhaustion(int error);
   void rest(Duration how_long);
@@ -49,6 +54,7 @@ class SocketListener final : public Listener, private FdEvents, private Timer, p
   void note(LogLevel level, std::string_view event, int error);
 
   Loop& loop_;
+  const int backlog_;
   Fd fd_;
   Address address_;
   std::vector<Loop*> loops_;
@@ -61,6 +67,8 @@ class SocketListener final : public Listener, private FdEvents, private Timer, p
   bool started_ = false;
   bool paused_ = false;
   bool watched_ = false;
+  mutable bool handed_over_ = false;
+  std::shared_ptr<Finish> finish_;
 };
 
 }  // namespace wayport::transport

@@ -114,6 +114,9 @@ class Stream {
   // Replaces the consumer; used when a handshake hands over to a session. Unconsumed bytes are shown to the new one,
   // and a read end that was already told is told again.
   virtual void replace_events(StreamEvents& events) = 0;
+  // For a consumer that finds the path dead before the kernel does (a ping unanswered): a stream that survives the loss
+  // of its connection (a dialed snet) drops it and dials again at once. False: this one does not, and nothing changed.
+  virtual bool reconnect_now() { return false; }
   virtual const PeerInfo& peer() const noexcept = 0;
   virtual Loop& loop() const noexcept = 0;
   // The depth of loop().scratch() in which on_bytes() shows its bytes. A layer that shows bytes of its own uses the

@@ -1,6 +1,9 @@
 #include "wayport/transport/transports.h"
 
+#include <optional>
 #include <utility>
+
+#include "wayport/transport/inherited.h"
 
 namespace wayport::transport {
 namespace {
@@ -66,6 +69,14 @@ Result<std::unique_ptr<Listener>> Transports::listen(Loop& loop, const Address& 
   if (address.layers().empty()) return fail(ErrorCode::invalid_argument, "the address is empty");
   const Transport* transport = find(address);
   if (!transport) return fail(unknown_scheme(address, schemes()));
+  if (options.inherited && options.inherited_fd < 0) {
+    if (const std::optional<InheritedSockets::Taken> socket = options.inherited->take(address)) {
+      ListenOptions with = options;
+      with.inherited_fd = socket->fd;
+      with.keep_socket_file = socket->keep_file;
+      return transport->listen(*this, loop, address, with);
+    }
+  }
   return transport->listen(*this, loop, address, options);
 }
 

@@ -17,6 +17,8 @@
 
 namespace wayport::transport {
 
+class InheritedSockets;
+
 struct DialOptions {
   Duration timeout = std::chrono::seconds(10);  // name resolution, connect and handshakes together; zero or less: none
   StreamOptions stream{};
@@ -68,11 +70,16 @@ struct ListenOptions {
   std::size_t handshakes_max = 10'000;  // connections accepted whose handshake is not done, per listener
   Duration handshake_timeout = std::chrono::seconds(10);
   // Accepted connections are handed out to these loops in turn; empty: they stay on the listener's loop.
-  std::vector<Loop*> loops;
+  std::vector<Loop*> loops{};
   Log* log = nullptr;                    // null: none
   ListenerCounters* counters = nullptr;  // null: not counted; outlives the listener and its connections' handshakes
   // A listening socket that already exists (inherited); -1: bind one.
   int inherited_fd = -1;
+  // unix: the file of an inherited socket is another's, who unlinks it: a service manager's.
+  bool keep_socket_file = false;
+  // What this process was started with: Transports::listen looks there for the address's socket, unless inherited_fd
+  // names one. A listen that fails has used it up. nullptr: nothing.
+  InheritedSockets* inherited = nullptr;
 };
 
 class Listener {
@@ -84,7 +91,19 @@ class Listener {
   virtual void start(OnIncoming on_incoming) = 0;
   virtual void pause(bool paused) = 0;                  // stop or go on accepting; the backlog keeps filling
   virtual const Address& address() const noexcept = 0;  // with the port that was bound
+  // The listening sockets, for a successor that goes on listening there. From then on the end of this listener takes
+  // nothing from it: queued connections and socket files are the successor's.
   virtual std::vector<int> inheritable_fds() const = 0;
+  // The successor does not come: back to how it was before inheritable_fds().
+  virtual void take_back() {}
+  // Once, after start(): stops listening without losing anybody who is connected. Whoever waits in the kernel's queue
+  // is accepted (at most ListenOptions::backlog; not if there is a successor, who does it), those on their way to their
+  // loops and in handshakes arrive or fail; then `done`, on this loop, which may destroy the listener. Never if it is
+  // destroyed first. Bounded by ListenOptions::handshake_timeout.
+  virtual void finish(std::move_only_function<void()> done) {
+    pause(true);
+    done();
+  }
 };
 
 // One scheme, or one layer ("snet" in snet+tcp). Layers receive the table to build what is below them.

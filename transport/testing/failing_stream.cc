@@ -33,6 +33,8 @@ class FailingListener final : public Listener {
   void pause(bool paused) override { lower_->pause(paused); }
   const Address& address() const noexcept override { return lower_->address(); }
   std::vector<int> inheritable_fds() const override { return lower_->inheritable_fds(); }
+  void take_back() override { lower_->take_back(); }
+  void finish(std::move_only_function<void()> done) override { lower_->finish(std::move(done)); }
 
  private:
   const std::unique_ptr<Listener> lower_;

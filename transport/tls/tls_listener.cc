@@ -29,9 +29,14 @@ class Handshakes;
 
 // What the loops share.
 struct Shared {
-  Shared(Loop& home, const ListenOptions& how, std::unique_ptr<TlsContextFiles> files)
-      : gate(home), options(how), log(how.log ? *how.log : null_log()), contexts(std::move(files)) {}
+  Shared(Loop& its_home, const ListenOptions& how, std::unique_ptr<TlsContextFiles> files)
+      : home(its_home),
+        gate(its_home),
+        options(how),
+        log(how.log ? *how.log : null_log()),
+        contexts(std::move(files)) {}
 
+  Loop& home;
   IncomingGate gate;
   const ListenOptions options;
   Log& log;
@@ -39,6 +44,16 @@ struct Shared {
   const std::unique_ptr<TlsContextFiles> contexts;
   std::atomic<std::size_t> underway{0};
   std::map<Loop*, std::shared_ptr<Handshakes>> by_loop;  // constant once made; each touched on its loop only
+
+  // Set once nothing new begins; then whoever ends the last handshake has `finished` called, on the home loop.
+  std::atomic<bool> finishing{false};
+  std::move_only_function<void()> finished;  // on the home loop
+  void finish_if_done() {
+    if (underway.load() != 0 || !finished) return;
+    std::move_only_function<void()> done = std::move(finished);
+    finished = nullptr;
+    done();  // may destroy the listener
+  }
 
   void count(std::atomic<std::uint64_t> ListenerCounters::* counter) const {
     if (options.counters) (options.counters->*counter).fetch_add(1, std::memory_order_relaxed);
@@ -52,7 +67,11 @@ class ServerHandshake final : private Timer, private StreamEvents {
       : shared_(std::move(shared)), owner_(owner), stream_(std::move(stream)) {
     shared_->underway.fetch_add(1, std::memory_order_relaxed);
   }
-  ~ServerHandshake() { shared_->underway.fetch_sub(1, std::memory_order_relaxed); }
+  ~ServerHandshake() {
+    // In this order, and finish() in the other one: one of the two sees the other.
+    if (shared_->underway.fetch_sub(1) != 1 || !shared_->finishing.load()) return;
+    shared_->home.post([shared = shared_] { shared->finish_if_done(); });
+  }
   ServerHandshake(const ServerHandshake&) = delete;
   ServerHandshake& operator=(const ServerHandshake&) = delete;
 
@@ -149,6 +168,7 @@ class TlsListener final : public Listener {
   }
   ~TlsListener() override {
     lower_.reset();
+    shared_->finished = nullptr;
     shared_->gate.close();
     // Each loop ends its own. A loop that has stopped drops the task, which ends them as well.
     for (const auto& [loop, handshakes] : shared_->by_loop) {
@@ -167,6 +187,14 @@ class TlsListener final : public Listener {
   void pause(bool paused) override { lower_->pause(paused); }
   const Address& address() const noexcept override { return address_; }
   std::vector<int> inheritable_fds() const override { return lower_->inheritable_fds(); }
+  void take_back() override { lower_->take_back(); }
+  void finish(std::move_only_function<void()> done) override {
+    shared_->finished = std::move(done);
+    lower_->finish([shared = shared_] {
+      shared->finishing.store(true);
+      shared->finish_if_done();
+    });
+  }
 
  private:
   // Clears when the task that holds it is destroyed, run or not. The handshakes hold what they need.

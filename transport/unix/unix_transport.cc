@@ -111,11 +111,9 @@ class UnixListener final : public Listener {
  public:
   UnixListener(Loop& loop, Fd fd, const Address& address, const ListenOptions& options)
       : path_(address.path()),
-        file_(socket_file(path_)),
+        file_(options.keep_socket_file ? std::nullopt : socket_file(path_)),
         sockets_(std::make_unique<SocketListener>(loop, std::move(fd), address, options, peer_of)) {}
-  ~UnixListener() override {
-    if (file_ && !handed_over_) unlink_if_same(path_, *file_);
-  }
+  ~UnixListener() override { unlink_file(); }
 
   void start(OnIncoming on_incoming) override { sockets_->start(std::move(on_incoming)); }
   void pause(bool paused) override { sockets_->pause(paused); }
@@ -124,10 +122,23 @@ class UnixListener final : public Listener {
     handed_over_ = true;
     return sockets_->inheritable_fds();
   }
+  void take_back() override {
+    handed_over_ = false;
+    sockets_->take_back();
+  }
+  void finish(std::move_only_function<void()> done) override {
+    unlink_file();  // first: then nobody can come after the queue was emptied
+    sockets_->finish(std::move(done));
+  }
 
  private:
+  void unlink_file() noexcept {
+    if (file_ && !handed_over_) unlink_if_same(path_, *file_);
+    file_.reset();
+  }
+
   const std::string path_;
-  const std::optional<FileIdentity> file_;
+  std::optional<FileIdentity> file_;
   mutable bool handed_over_ = false;
   const std::unique_ptr<SocketListener> sockets_;
 };

@@ -3,7 +3,8 @@
 //   mode=0600   listeners on a path: permissions of the socket file (default 0600: only this user)
 //
 // A listener on a path unlinks the file when it goes, if it is still its own; not after inheritable_fds() was asked
-// for, because then a successor goes on listening there. A successor (inherited_fd) owns the file in turn.
+// for, because then a successor goes on listening there. A successor (inherited_fd) owns the file in turn, unless
+// keep_socket_file says that it is a service manager's.
 #pragma once
 
 #include "wayport/transport/transports.h"
