@@ -1,0 +1,48 @@
+// A key that tokens may be signed with. Its algorithm is fixed here and never chosen by a token (spec/route 3.4): a public
+// key can therefore not be used as an HMAC secret.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "wayport/base/result.h"
+#include "wayport/framing/jwt/jwt_signature.h"
+
+namespace wayport::framing {
+
+std::string_view to_string(JwtAlgorithm algorithm) noexcept;  // "HS256"
+// Exactly as in a token's header, letter case included; not_found lists the names.
+Result<JwtAlgorithm> parse_jwt_algorithm(std::string_view name);
+
+inline constexpr std::size_t kJwtSecretBytesMin = 32;
+inline constexpr int kJwtRsaBitsMin = 2048;
+inline constexpr int kJwtRsaBitsMax = 16384;  // a larger one only costs time
+
+class JwtKey {
+ public:
+  // HS256, HS384, HS512. `id` is what `kid` selects; empty: only for tokens without one. invalid_argument: another
+  // algorithm, fewer than kJwtSecretBytesMin bytes, or text that looks like a PEM file.
+  static Result<JwtKey> secret(std::string id, JwtAlgorithm algorithm, std::string_view bytes);
+  // RS256 ... ES512, from the PEM text of a public key ("BEGIN PUBLIC KEY"). invalid_argument: no such key, of another
+  // kind or curve than the algorithm's, RSA of fewer than kJwtRsaBitsMin bits.
+  static Result<JwtKey> public_key(std::string id, JwtAlgorithm algorithm, std::string_view pem);
+
+  const std::string& id() const noexcept { return id_; }
+  JwtAlgorithm algorithm() const noexcept { return algorithm_; }
+  std::size_t signature_bytes() const noexcept { return signature_bytes_; }  // of every signature by it
+
+ private:
+  friend class JwtVerifier;
+  JwtKey(std::string id, JwtAlgorithm algorithm, std::shared_ptr<const std::string> material,
+         std::size_t signature_bytes)
+      : id_(std::move(id)), algorithm_(algorithm), material_(std::move(material)), signature_bytes_(signature_bytes) {}
+
+  std::string id_;
+  JwtAlgorithm algorithm_;
+  std::shared_ptr<const std::string> material_;  // wiped with its last owner
+  std::size_t signature_bytes_;
+};
+
+}  // namespace wayport::framing
