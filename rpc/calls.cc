@@ -2,9 +2,15 @@
 
 #include <algorithm>
 
+#include "wayport/rpc/session_core.h"
+
 namespace wayport::rpc {
 
 CallTable::~CallTable() { static_cast<void>(take_all()); }
+
+Duration PendingCall::cost() const noexcept {
+  return started_ == TimePoint() ? Duration::zero() : session_->host().now() - started_;
+}
 
 void CallTable::insert(std::uint64_t seq, std::unique_ptr<PendingCall> call) {
   if (size_ >= buckets_.size()) grow();

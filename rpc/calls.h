@@ -16,7 +16,8 @@ namespace wayport::rpc {
 
 class SessionCore;
 
-// One outstanding pull. Exactly one of on_reply and on_failed runs, once, on the session's loop, never from inside the
+// One outstanding pull. Exactly one of on_reply, on_failed and an on_error_reply that
+// returns true runs, once, on the session's loop, never from inside the
 // call that started it; then it is destroyed.
 class PendingCall : private Timer {
  public:
@@ -24,6 +25,17 @@ class PendingCall : private Timer {
   // A reply with status 200. Views live until return; decode with framing::decode_body.
   virtual void on_reply(const framing::PacketView& packet, framing::ProtocolContext& context) = 0;
   virtual void on_failed(Status status) = 0;
+  // A reply with another status, body included. True: that was the outcome; false: on_failed() runs with its code and text.
+  virtual bool on_error_reply(const framing::PacketView& packet) {
+    static_cast<void>(packet);
+    return false;
+  }
+  TimePoint started() const noexcept { return started_; }  // when it was sent
+  Duration cost() const noexcept;                          // since then; zero: it was never sent
+
+ protected:
+  // For on_reply(), after the body was decoded: runs the hooks that wait for it (hooks.h). A status is the outcome.
+  Status result_read(const framing::PacketView& packet, const framing::BodyTarget& result);
 
  private:
   friend class CallTable;
@@ -34,6 +46,11 @@ class PendingCall : private Timer {
   PendingCall* next_in_bucket_ = nullptr;
   std::uint64_t seq_ = 0;
   Duration timeout_{0};
+  TimePoint started_{};
+  // What PullGuards were given for it (hooks.h).
+  static constexpr std::size_t kGuardsMax = 2;
+  std::uint32_t guard_tags_[kGuardsMax] = {};
+  bool guarded_ = false;
 };
 
 // Owns its calls. Not thread-safe.

@@ -47,6 +47,9 @@ class Context {
   Session session() const;
   std::string ip() const;  // of the remote end, without port; empty for unix sockets
   SessionStore& store() const { return session().store(); }
+  // By when the route wants the pull answered (HandlerOptions::deadline); kNever: it does not say. Against
+  // session().loop().now().
+  TimePoint deadline() const noexcept { return call_.deadline(); }
 
   // --- the reply ---
   void set_reply_codec(std::uint8_t id) noexcept { call_.set_reply_codec(id); }

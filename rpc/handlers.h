@@ -13,11 +13,14 @@
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "wayport/rpc/call.h"
 #include "wayport/rpc/context.h"
 
 namespace wayport::rpc {
+
+class Plugin;
 
 // A body as it came, without a copy: argument and result of handlers that only pass bytes on. As an argument it lives
 // as long as the handler runs; as a result it goes out as it is, with the gzip level of the request in the header.
@@ -31,6 +34,11 @@ struct RawBodyView {
 struct HandlerOptions {
   // Runs on the runtime's worker pool instead of the loop; for functions that sleep, read files, call others and wait.
   bool blocking = false;
+  // Coroutines and blocking functions: a pull that they have not answered so long after it was read is answered with
+  // 504; what they answer later is dropped. They see it in Context::deadline(). Zero: none.
+  Duration deadline{0};
+  // Of this route only; hooks of headers and sessions can never run here and are refused (plugin.h).
+  std::vector<std::shared_ptr<Plugin>> plugins{};
 };
 
 namespace detail {
@@ -105,16 +113,17 @@ decltype(auto) invoke_handler(F& function, Context& context, typename Parameters
   }
 }
 
-// False: the session is closing because the body does not decode.
+// False: the session is closing because the body does not decode, or a plugin refused the call.
 template <class A>
 bool decode_argument(Call& call, A& argument) {
   if constexpr (std::is_same_v<A, framing::NoBody>) {
-    return true;
+    return call.argument_read({});
   } else if constexpr (std::is_same_v<A, RawBodyView>) {
     argument.with_codec = call.packet().body_with_codec;
-    return true;
+    return call.argument_read({});
   } else {
-    return call.decode({&framing::body_ops<A>(), &argument}).has_value();
+    const framing::BodyTarget target{&framing::body_ops<A>(), &argument};
+    return call.decode(target).has_value() && call.argument_read(target);
   }
 }
 // After a call was deferred, views must point into its copy.

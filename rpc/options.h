@@ -64,6 +64,8 @@ struct SessionCounters {
   Counter uris_bad;            // 400, and pushes with a bad uri
   Counter handler_exceptions;  // 500
   Counter handlers_refused;    // SessionOptions::handlers_max, or a full worker pool
+  Counter hooks_refused;       // requests, replies and pushes that a plugin refused
+  Counter deadlines_missed;    // HandlerOptions::deadline; 504
   Counter calls_refused;       // SessionOptions::calls_max or output_bytes_max
   Counter calls_timed_out;
   Counter requests_after_close;  // came while a graceful close was under way; not executed

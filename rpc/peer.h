@@ -6,7 +6,7 @@
 //   peer.router().on_pull("/home/sum", [](rpc::Context&, std::array<int, 2> v) { return v[0] + v[1]; });
 //   if (auto started = peer.start(); !started) ...
 //
-// Any thread, except router(), codecs() and start(), which come first, from one thread. The Runtime, and streams'
+// Any thread, except router(), plugins(), codecs() and start(), which come first, from one thread. The Runtime, and streams'
 // transports given in the options, outlive it. Sessions are handed round robin to the runtime's loops.
 #pragma once
 
@@ -21,6 +21,7 @@
 #include "wayport/base/runtime.h"
 #include "wayport/framing/codec_registry.h"
 #include "wayport/rpc/options.h"
+#include "wayport/rpc/plugin.h"
 #include "wayport/rpc/router.h"
 #include "wayport/rpc/session.h"
 #include "wayport/transport/transports.h"
@@ -44,6 +45,11 @@ struct PeerOptions {
   std::size_t sessions_max = 1'000'000;  // accepted sessions; more are rejected before they cost anything
   // Coroutine handlers that run at one time on one loop; more get 503.
   std::size_t coroutines_per_loop_max = 64 * 1024;
+  // For plugins that talk before the session (post_dial, post_accept): how long, how many at one time on one loop (more
+  // are rejected), how large a packet, inflated, too.
+  Duration handshake_timeout = std::chrono::seconds(10);
+  std::size_t handshakes_per_loop_max = 4096;
+  std::size_t handshake_bytes_max = 64 * 1024;
   transport::ListenOptions listen_options{};
   // nullptr: what this build has (default_transports()).
   const transport::Transports* transports = nullptr;
@@ -71,6 +77,8 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   Router router();
+  // Of all routes and sessions; groups have their own (Router::plugins).
+  PluginContainer& plugins();
   framing::CodecRegistry& codecs();
 
   // Binds every address and begins to accept; needed for dialling, too. All or nothing: the error names the address.
@@ -95,13 +103,23 @@ class Peer {
   void for_each(const std::function<void(const Session&)>& visit) const;
 
   // --- end ---
-  // Graceful: stops listening, closes all sessions in parallel (Session::close), and is done when the last one and its
+  // Graceful: stops listening first, without losing anybody who is connected (transport::Listener::finish); closes all
+  // sessions in parallel (Session::close), those that are still arriving, too; and is done when the last one and its
   // handlers have ended. Bounded by the sessions' close_timeout; what is left then is aborted.
   boost::asio::awaitable<void> close();
   // `done` runs once, on the runtime's first loop.
   void close_async(std::move_only_function<void()> done);
   // Not on a loop thread.
   void close_blocking();
+
+  // The listening sockets, for a successor process (wayport/rpc/graceful does it all). They stay this peer's; from now
+  // on a close leaves whoever waits in their queues, and the files of unix sockets, to the successor. Any thread.
+  std::vector<int> hand_over_listeners();
+  // There will be no successor: a close is as if hand_over_listeners() had not been called.
+  void take_back_listeners();
+  // What a close waits for ends now: sessions are aborted, coroutine handlers canceled, who still arrives is rejected.
+  // For those whose patience is over. Any thread.
+  void abort_sessions();
 
   // Counters of one loop of the runtime.
   const SessionCounters& counters(std::size_t loop_index) const;

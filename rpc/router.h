@@ -16,6 +16,7 @@
 
 #include "wayport/rpc/handlers.h"
 #include "wayport/rpc/route_name.h"
+#include "wayport/rpc/route_tree.h"
 #include "wayport/rpc/router_core.h"
 
 namespace wayport::rpc {
@@ -25,28 +26,33 @@ class Controller;
 
 class Router {
  public:
-  explicit Router(RouterCore& core, std::string prefix = "/") : core_(&core), prefix_(std::move(prefix)) {}
+  explicit Router(RouteTree& tree) : Router(tree, tree.root(), "/") {}
 
   // `path` is joined to the group's prefix and cleaned; its letter case stays.
   template <class F>
   void on_pull(std::string_view path, F function, const HandlerOptions& options = {}) {
-    core_->add(Call::Kind::pull, join_path(prefix_, path), make_handler(std::move(function), options));
+    add(Call::Kind::pull, path, make_handler(std::move(function), options), options);
   }
   template <class F>
   void on_push(std::string_view path, F function, const HandlerOptions& options = {}) {
-    core_->add(Call::Kind::push, join_path(prefix_, path), make_handler(std::move(function), options));
+    add(Call::Kind::push, path, make_handler(std::move(function), options), options);
   }
   // For paths without a route, of the whole peer. The handler binds the body itself (Context::bind), or passes it on.
   template <class F>
   void on_unknown_pull(F function, const HandlerOptions& options = {}) {
-    core_->set_unknown(Call::Kind::pull, make_handler(std::move(function), options));
+    set_unknown(Call::Kind::pull, make_handler(std::move(function), options), options);
   }
   template <class F>
   void on_unknown_push(F function, const HandlerOptions& options = {}) {
-    core_->set_unknown(Call::Kind::push, make_handler(std::move(function), options));
+    set_unknown(Call::Kind::push, make_handler(std::move(function), options), options);
   }
 
-  Router group(std::string_view prefix) const { return Router(*core_, join_path(prefix_, prefix)); }
+  // Routes below `prefix`, with plugins of their own after those of this router.
+  Router group(std::string_view prefix) const {
+    return Router(*tree_, tree_->add_group(*group_), join_path(prefix_, prefix));
+  }
+  // Of this group; of the whole peer if this is no group.
+  PluginContainer& plugins() const noexcept { return group_->plugins; }
   // `type_name` and method names are put into snake case (route_name.h). The object is shared by all sessions and
   // loops.
   template <class C>
@@ -54,10 +60,25 @@ class Router {
     return Controller<C>(group(snake_case(last_element(type_name))), std::move(object));
   }
 
-  const RouterCore& core() const noexcept { return *core_; }
+  const RouterCore& core() const noexcept { return tree_->core(); }
 
  private:
-  RouterCore* core_;
+  Router(RouteTree& tree, RouteGroup& group, std::string prefix)
+      : tree_(&tree), group_(&group), prefix_(std::move(prefix)) {}
+
+  void add(Call::Kind kind, std::string_view path, std::shared_ptr<Handler> handler, const HandlerOptions& options) {
+    place(tree_->core().add(kind, join_path(prefix_, path), std::move(handler)), options);
+  }
+  void set_unknown(Call::Kind kind, std::shared_ptr<Handler> handler, const HandlerOptions& options) {
+    place(tree_->core().set_unknown(kind, std::move(handler)), options);
+  }
+  void place(Route& route, const HandlerOptions& options) {
+    route.deadline = options.deadline;
+    tree_->place(route, *group_, options.plugins);
+  }
+
+  RouteTree* tree_;
+  RouteGroup* group_;
   std::string prefix_;
 };
 

@@ -76,18 +76,17 @@ class TypedCall final : public PendingCall {
   explicit TypedCall(F done) : done_(std::move(done)) {}
   void on_reply(const framing::PacketView& packet, framing::ProtocolContext& context) override {
     if constexpr (std::is_void_v<R>) {
-      done_(Reply<void>());
+      done_(Reply<void>(result_read(packet, {})).with_cost(cost()));
     } else {
       R value{};
-      Result<void> decoded = decode_reply(packet, context, {&framing::body_ops<R>(), &value});
-      if (decoded) {
-        done_(Reply<R>(std::move(value)));
-      } else {
-        done_(Reply<R>(Status::make(code::kBadReply, std::move(decoded.error().detail))));
-      }
+      const framing::BodyTarget target{&framing::body_ops<R>(), &value};
+      Result<void> decoded = decode_reply(packet, context, target);
+      Status status =
+          decoded ? result_read(packet, target) : Status::make(code::kBadReply, std::move(decoded.error().detail));
+      done_((status.ok() ? Reply<R>(std::move(value)) : Reply<R>(std::move(status))).with_cost(cost()));
     }
   }
-  void on_failed(Status status) override { done_(Reply<R>(std::move(status))); }
+  void on_failed(Status status) override { done_(Reply<R>(std::move(status)).with_cost(cost())); }
 
  private:
   F done_;

@@ -15,8 +15,6 @@ using framing::OutgoingPacket;
 using framing::PacketHeader;
 using framing::PacketView;
 
-// After a protocol error, replies that are already on their way out get this long to leave.
-constexpr Duration kErrorLinger = std::chrono::seconds(1);
 // Bytes of a refused packet's body that the log shows.
 constexpr std::size_t kLoggedBodyBytes = 64;
 // The drain notice is a reply to a pull that nobody makes: originals ignore it (spec/teleport 12).
@@ -68,12 +66,14 @@ SessionCore::~SessionCore() = default;
 
 void SessionCore::handle_open() {
   environment_.counters.sessions_opened.add();
-  last_packet_ = host_.now();
+  last_packet_ = last_bytes_ = host_.now();
   if (read_timeout_ > Duration::zero()) host_.arm(read_deadline_, last_packet_ + read_timeout_);
+  if (environment_.router.hooks()) before_packet();
 }
 
 std::size_t SessionCore::handle_bytes(Bytes bytes) {
   if (stream_closing_ || state_ == State::ended) return bytes.size();
+  last_bytes_ = host_.now();
   environment_.context.limits = options_->limits;
   const Result<std::size_t> consumed = reader_.read(bytes, protocol_, environment_.context,
                                                     [this](const PacketView& packet) { return handle_packet(packet); });
@@ -119,7 +119,7 @@ void SessionCore::set_reading(bool on) {
   if (on == !reading_paused_) return;
   reading_paused_ = !on;
   if (reading_paused_) environment_.counters.reading_paused.add();
-  last_packet_ = host_.now();  // what waited meanwhile was not the peer's doing
+  last_packet_ = last_bytes_ = host_.now();  // what waited meanwhile was not the peer's doing
   host_.set_reading(on);
 }
 
@@ -160,6 +160,7 @@ bool SessionCore::handle_packet(const PacketView& packet) {
   } else {
     handle_unsupported(packet);
   }
+  if (environment_.router.hooks() && !before_packet()) return false;
   return may_read_on();
 }
 
@@ -173,17 +174,24 @@ bool SessionCore::may_read_on() {
 
 void SessionCore::handle_reply(const PacketView& packet) {
   if (packet.header.seq == kDrainSeq && handle_drain(packet)) return;
-  if (owed_replies_ > 0) --owed_replies_;
+  if (owed_replies_ > 0 && packet.header.seq < next_pull_seq_) --owed_replies_;
   const std::unique_ptr<PendingCall> call = calls_.take(packet.header.seq);
   if (!call) {
     environment_.counters.replies_unmatched.add();
     return;
   }
   call->unlink();
+  Status refused;
+  if (const PeerHooks* hooks = environment_.router.hooks()) {
+    refused = before_reply_body(*hooks, {*this, packet, call->started_});
+    end_pull_guards(*call, refused.ok() ? packet.header.status_code : refused.code);
+  }
   try {
-    if (packet.header.status_code == code::kOk) {
+    if (!refused.ok()) {
+      call->on_failed(std::move(refused));
+    } else if (packet.header.status_code == code::kOk) {
       call->on_reply(packet, environment_.context);
-    } else {
+    } else if (!call->on_error_reply(packet)) {
       call->on_failed({packet.header.status_code, std::string(packet.header.status), Status::Origin::remote});
     }
   } catch (...) {
@@ -221,15 +229,16 @@ void SessionCore::announce_drain() {
 
 void SessionCore::handle_request(Call::Kind kind, const PacketView& packet) {
   SessionCounters& counters = environment_.counters;
-  Call call(*this, kind, packet);
+  Call call(*this, kind, packet, last_packet_);
   if (state_ != State::open) {
     // Unanswered, two peers that close at the same time would each wait for the other's replies until close_timeout.
     counters.requests_after_close.add();
     call.fail(Status::make(code::kServiceUnavailable, "the session is closing; not executed"));
     return;
   }
-  std::string storage;
-  if (const Result<void> parsed = parse_uri(packet.header.uri, storage, call.uri_); !parsed) {
+  const Result<void> parsed = parse_uri(packet.header.uri, call.path_storage_, call.uri_);
+  if (const PeerHooks* hooks = environment_.router.hooks(); hooks && !after_request_header(*hooks, call)) return;
+  if (!parsed) {
     counters.uris_bad.add();
     call.fail(Status::make(code::kBadUri, parsed.error().detail));
     return;
@@ -240,13 +249,21 @@ void SessionCore::handle_request(Call::Kind kind, const PacketView& packet) {
     call.fail(Status::make(code::kServiceUnavailable, "output_bytes_max reached: take the replies that wait"));
     return;
   }
-  Handler* handler = environment_.router.find(kind, call.path());
-  if (!handler) {
-    counters.routes_unknown.add();
+  call.route_ = environment_.router.find(kind, call.path());
+  route_request(call);
+  if (!call.deferred_) end_guards(call);
+}
+
+void SessionCore::route_request(Call& call) {
+  const RouteHooks* hooks = hooks_of(call);
+  if (hooks && !begin_guards(*hooks, call)) return;
+  if (!call.route_) {
+    environment_.counters.routes_unknown.add();
     call.fail(Status::make(code::kNotFound));
     return;
   }
-  run_handler(*handler, call);
+  if (hooks && !before_body(*hooks, call)) return;
+  run_handler(*call.route_->handler, call);
 }
 
 void SessionCore::run_handler(Handler& handler, Call& call) {
@@ -394,22 +411,41 @@ std::optional<std::uint64_t> SessionCore::pull(const Request& request, std::uniq
     return std::nullopt;
   }
   OutgoingPacket packet;
-  packet.header.seq = next_pull_seq_;
   packet.header.type = framing::kTypePull;
   set_request(packet, request);
+  const TimePoint started = host_.now();
+  const PeerHooks* const hooks = environment_.router.hooks();
+  OutgoingView view{*this, packet, nullptr, started};
+  if (hooks) {
+    if (Status refused = before_pull(*hooks, view); !refused.ok()) {
+      fail_later(std::move(call), std::move(refused));
+      return std::nullopt;
+    }
+  }
+  // Taken once nothing else can come between: hooks may pull and push themselves.
+  const std::uint64_t seq = packet.header.seq = next_pull_seq_;
+  const std::size_t before = output_.size();
   if (const Result<void> written = append(packet); !written) {
     fail_later(std::move(call), Status::not_executed(code::kWriteFailed, written.error().detail));
     return std::nullopt;
   }
+  ++next_pull_seq_;
+  const std::size_t packet_bytes = output_.size() - before;
+  if (hooks) {
+    view.packet_bytes = packet_bytes;
+    after_pull(*hooks, view);
+    begin_pull_guards(*hooks, *call, view);
+  }
+  call->started_ = started;
   environment_.counters.pulls_sent.add();
   ++owed_replies_;
   if (request.timeout > Duration::zero()) {
     call->timeout_ = request.timeout;
     host_.arm(*call, after(host_.now(), request.timeout));
   }
-  calls_.insert(next_pull_seq_, std::move(call));
+  calls_.insert(seq, std::move(call));
   set_reading(true);  // for the reply
-  return next_pull_seq_++;
+  return seq;
 }
 
 Result<void> SessionCore::push(const Request& request) {
@@ -423,13 +459,21 @@ Result<void> SessionCore::push(const Request& request) {
                           "output_bytes_max reached: " + std::to_string(unsent) + " bytes are unsent");
   }
   OutgoingPacket packet;
-  packet.header.seq = next_push_seq_;
   packet.header.type = framing::push_type(options_->version);
   set_request(packet, request);
+  const PeerHooks* const hooks = environment_.router.hooks();
+  OutgoingView view{*this, packet, nullptr, hooks ? host_.now() : TimePoint()};
+  if (hooks) {
+    WAYPORT_TRY(before_push(*hooks, view));
+  }
+  packet.header.seq = next_push_seq_;
+  const std::size_t before = output_.size();
   WAYPORT_TRY(append(packet));
   ++next_push_seq_;
   environment_.counters.pushes_sent.add();
-  return {};
+  if (!hooks) return {};
+  view.packet_bytes = output_.size() - before;
+  return after_push(*hooks, view);
 }
 
 void SessionCore::cancel(std::uint64_t seq) {
@@ -498,6 +542,7 @@ void SessionCore::fail_calls(const Status& status) {
 
 void SessionCore::fail_later(std::unique_ptr<PendingCall> call, Status status) {
   call->unlink();
+  end_pull_guards(*call, status.code);
   failed_.emplace_back(std::move(call), std::move(status));
   host_.flush_soon();
 }
@@ -565,26 +610,32 @@ void SessionCore::on_close_deadline() {
 
 // --- replies ---
 
-void SessionCore::send_reply(const Call& call, const OutgoingBody& body, std::int32_t status_code,
-                             std::string_view text) {
+void SessionCore::send_reply(Call& call, const OutgoingBody& body, std::int32_t status_code, std::string_view text,
+                             std::int32_t gzip) {
   if (stream_closing_) {
     environment_.counters.replies_dropped.add();
     return;
   }
   const PacketHeader& request = call.header();
   OutgoingPacket packet;
-  // A reply copies the request's level, but not one that no gzip has (spec/teleport 14, item 5).
-  std::int32_t gzip = call.reply_gzip_.value_or(request.gzip);
-  if (!framing::is_gzip_level(gzip)) gzip = 0;
   packet.header.seq = request.seq;
   packet.header.type = framing::kTypeReply;
   packet.header.uri = request.uri;
-  packet.header.gzip = gzip;
+  // A reply copies the request's level, but not one that no gzip has (spec/teleport 14, item 5).
+  packet.header.gzip = framing::is_gzip_level(gzip) ? gzip : 0;
   packet.header.status_code = status_code;
   packet.header.status = text;
   packet.header_codec = call.header_codec();
   packet.body = body;
-  if (const Result<void> written = append_reply(packet); !written) refuse_reply(call, written.error());
+  const RouteHooks* const hooks = hooks_of(call);
+  OutgoingView view{*this, packet, &call, call.received_};
+  if (hooks) before_reply(*hooks, view);
+  call.outcome_ = packet.header.status_code;
+  const std::size_t before = output_.size();
+  if (const Result<void> written = append_reply(packet); !written) return refuse_reply(call, written.error());
+  if (!hooks) return;
+  view.packet_bytes = output_.size() - before;
+  after_reply(*hooks, view);
 }
 
 Result<void> SessionCore::append_reply(const OutgoingPacket& packet) {
@@ -596,7 +647,7 @@ Result<void> SessionCore::append_reply(const OutgoingPacket& packet) {
 }
 
 // A body that cannot be encoded still leaves the caller with one outcome.
-void SessionCore::refuse_reply(const Call& call, const Error& why) {
+void SessionCore::refuse_reply(Call& call, const Error& why) {
   if (stream_closing_) {
     environment_.counters.replies_dropped.add();
     return;
@@ -607,11 +658,12 @@ void SessionCore::refuse_reply(const Call& call, const Error& why) {
   OutgoingPacket packet;
   packet.header = {request.seq, framing::kTypeReply, request.uri, 0, code::kInternal, why.detail};
   packet.header_codec = call.header_codec();
+  call.outcome_ = code::kInternal;
   if (!append_reply(packet)) environment_.counters.replies_dropped.add();
 }
 
 // The handler's codec, else the request's, else one that fits the type.
-void SessionCore::send_value(const Call& call, const framing::BodyView& value) {
+void SessionCore::send_value(Call& call, const framing::BodyView& value) {
   const framing::CodecRegistry& codecs = environment_.context.codecs;
   std::uint8_t id = call.reply_codec_;
   if (id == 0) {
@@ -624,108 +676,10 @@ void SessionCore::send_value(const Call& call, const framing::BodyView& value) {
   body.codec = codecs.find(id);
   body.value = value;
   if (body.codec) {
-    send_reply(call, body, code::kOk, status_text(code::kOk));
+    send_reply(call, body, code::kOk, status_text(code::kOk), call.reply_gzip_.value_or(call.header().gzip));
   } else {
     refuse_reply(call, {ErrorCode::unsupported, "no body codec is registered under id " + std::to_string(id), {}});
   }
-}
-
-// --- Call ---
-
-Result<void> Call::decode(const framing::BodyTarget& target) {
-  Result<void> decoded = framing::decode_body(packet_, session_->environment_.context, target);
-  if (!decoded) refuse_body(decoded.error());
-  return decoded;
-}
-
-void Call::refuse_body(const Error& error) {
-  answered_ = true;
-  Error named = error;
-  named.detail = "body for " + escape(packet_.header.uri) + ": " + error.detail;
-  session_->protocol_error(named);
-}
-
-void Call::reply(const framing::BodyView& value) {
-  if (answered_ || deferred_) return;
-  answered_ = true;
-  session_->send_value(*this, value);
-}
-
-void Call::reply_empty() {
-  if (answered_ || deferred_) return;
-  answered_ = true;
-  OutgoingBody body;
-  body.form = framing::no_body_form(session_->options_->version, framing::PacketKind::reply);
-  body.codec_id = reply_codec_;
-  session_->send_reply(*this, body, code::kOk, status_text(code::kOk));
-}
-
-void Call::reply_verbatim(Bytes with_codec) {
-  if (answered_ || deferred_) return;
-  answered_ = true;
-  OutgoingBody body;
-  body.form = OutgoingBody::Form::verbatim;
-  body.bytes = with_codec;
-  session_->send_reply(*this, body, code::kOk, status_text(code::kOk));
-}
-
-void Call::reply_encoded(std::uint8_t codec_id, Bytes bytes) {
-  if (answered_ || deferred_) return;
-  answered_ = true;
-  OutgoingBody body;
-  body.form = OutgoingBody::Form::encoded;
-  body.codec_id = codec_id;
-  body.bytes = bytes;
-  session_->send_reply(*this, body, code::kOk, status_text(code::kOk));
-}
-
-void Call::fail(const Status& status) {
-  if (answered_ || deferred_) return;
-  answered_ = true;
-  // A handler that fails with 200 would make its caller see success.
-  if (status.code == code::kOk) {
-    session_->send_reply(*this, {}, code::kInternal, "the handler failed with status 200");
-  } else {
-    session_->send_reply(*this, {}, status.code, status.text);
-  }
-}
-
-std::unique_ptr<DeferredCall> Call::defer() {
-  WAYPORT_ASSERT(!deferred_, "a call is deferred once; its DeferredCall answers");
-  SessionCore& core = *session_;
-  if (core.running_handlers_ >= core.options_->handlers_max) {
-    core.environment_.counters.handlers_refused.add();
-    fail(Status::make(code::kServiceUnavailable,
-                      "handlers_max reached: " + std::to_string(core.running_handlers_) + " handlers are running"));
-    return nullptr;
-  }
-  ++core.running_handlers_;
-  deferred_ = true;
-  return std::unique_ptr<DeferredCall>(new DeferredCall(*this, core.host_.keep_alive()));
-}
-
-DeferredCall::DeferredCall(const Call& call, std::shared_ptr<void> keep_alive)
-    : Call(call), keep_alive_(std::move(keep_alive)) {
-  deferred_ = false;
-  const PacketHeader& header = packet_.header;
-  storage_.reserve(header.uri.size() + header.status.size() + uri_.path.size() + uri_.raw_query.size() +
-                   packet_.body_with_codec.size());
-  const auto keep = [this](std::string_view text) {
-    const std::size_t at = storage_.size();
-    storage_.append(text);
-    return std::string_view(storage_).substr(at);
-  };
-  packet_.header.uri = keep(packet_.header.uri);
-  packet_.header.status = keep(packet_.header.status);
-  uri_.path = keep(uri_.path);
-  uri_.raw_query = keep(uri_.raw_query);
-  packet_.body_with_codec = as_bytes(keep(as_text(packet_.body_with_codec)));
-  packet_.body = packet_.has_body_codec ? packet_.body_with_codec.subspan(1) : Bytes();
-}
-
-DeferredCall::~DeferredCall() {
-  if (!answered_) fail(Status::make(code::kInternal, "the handler gave no reply"));
-  session_->handler_done();  // keep_alive_ goes after this
 }
 
 }  // namespace wayport::rpc

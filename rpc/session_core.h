@@ -38,6 +38,8 @@ namespace wayport::rpc {
 class SessionHost {
  public:
   virtual TimePoint now() const noexcept = 0;
+  // Read now, where now() may be the time at which the turn began.
+  virtual TimePoint exact_now() const noexcept = 0;
   virtual void arm(Timer& timer, TimePoint due) = 0;
   // Call flush() at the end of this turn.
   virtual void flush_soon() = 0;
@@ -129,6 +131,10 @@ class SessionCore {
   SessionHost& host() noexcept { return host_; }
   std::size_t running_handlers() const noexcept { return running_handlers_; }
   std::size_t outstanding_calls() const noexcept { return calls_.size(); }
+  TimePoint last_packet() const noexcept { return last_packet_; }  // when the last whole one was read
+  TimePoint last_bytes() const noexcept { return last_bytes_; }    // when anything at all was read
+  // Not read because the peer leaves too many of its replies untaken: silence says nothing about it.
+  bool reading_paused() const noexcept { return reading_paused_; }
   void set_read_timeout(Duration timeout);
   void set_write_timeout(Duration timeout);
 
@@ -151,23 +157,46 @@ class SessionCore {
     void (SessionCore::*act_)();
   };
 
+  // --- hooks (session_hooks.cc); false: refused, and answered ---
+  bool before_packet();
+  bool after_request_header(const PeerHooks& hooks, Call& call);
+  bool begin_guards(const RouteHooks& hooks, Call& call);
+  void end_guards(Call& call) noexcept;
+  bool before_body(const RouteHooks& hooks, Call& call);
+  bool refuse_call(Call& call, const Status& status);
+  const RouteHooks* hooks_of(const Call& call) const noexcept;  // null: none
+  Status before_reply_body(const PeerHooks& hooks, const IncomingReply& reply);
+  Status before_pull(const PeerHooks& hooks, OutgoingView& view);
+  void after_pull(const PeerHooks& hooks, const OutgoingView& view);
+  Result<void> before_push(const PeerHooks& hooks, OutgoingView& view);
+  Result<void> after_push(const PeerHooks& hooks, const OutgoingView& view);
+  void before_reply(const RouteHooks& hooks, OutgoingView& view);
+  void after_reply(const RouteHooks& hooks, const OutgoingView& view);
+  void begin_pull_guards(const PeerHooks& hooks, PendingCall& call, const OutgoingView& view) noexcept;
+  void end_pull_guards(PendingCall& call, std::int32_t status_code) noexcept;
+  void log_hook(const char* hook, std::string_view uri, const Status& status);
+
   bool handle_packet(const framing::PacketView& packet);
   void handle_reply(const framing::PacketView& packet);
   void handle_request(Call::Kind kind, const framing::PacketView& packet);
+  void route_request(Call& call);
   bool handle_drain(const framing::PacketView& packet);
   void announce_drain();
   void handle_unsupported(const framing::PacketView& packet);
   void run_handler(Handler& handler, Call& call);
+  // After a protocol error, replies that are already on their way out get this long to leave.
+  static constexpr Duration kErrorLinger = std::chrono::seconds(1);
   bool may_read_on();
   bool should_pause();
   std::size_t reply_backlog();
   void set_reading(bool on);
 
   // A reply to `call`: one of the two bodies' forms, with a status.
-  void send_reply(const Call& call, const framing::OutgoingBody& body, std::int32_t status_code, std::string_view text);
-  void refuse_reply(const Call& call, const Error& why);
+  void send_reply(Call& call, const framing::OutgoingBody& body, std::int32_t status_code, std::string_view text,
+                  std::int32_t gzip);
+  void refuse_reply(Call& call, const Error& why);
   Result<void> append_reply(const framing::OutgoingPacket& packet);
-  void send_value(const Call& call, const framing::BodyView& value);
+  void send_value(Call& call, const framing::BodyView& value);
   void set_request(framing::OutgoingPacket& packet, const Request& request) const;
   Result<void> append(const framing::OutgoingPacket& packet);
   std::unexpected<Error> refuse_command(ErrorCode code, std::string why);
@@ -202,6 +231,7 @@ class SessionCore {
   int inline_handlers_ = 0;           // on the stack
   std::size_t unconsumed_ = 0;        // bytes of an unfinished packet that the stream holds for us
   TimePoint last_packet_{};
+  TimePoint last_bytes_{};
   TimePoint close_due_{};
   Duration read_timeout_;
   Duration write_timeout_;

@@ -32,9 +32,11 @@ SessionDriver::SessionDriver(std::unique_ptr<transport::Stream> stream, std::sha
       core_(*this, environment_->session, std::move(options)),
       id_(std::move(id)) {}
 
-void SessionDriver::start() {
+void SessionDriver::start(bool started) {
   core_.handle_open();
-  stream_->start(*this);
+  if (!started) return stream_->start(*this);
+  stream_->replace_events(*this);
+  stream_->read(true);
 }
 
 std::string SessionDriver::id() const {

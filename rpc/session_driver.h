@@ -55,8 +55,11 @@ class SessionDriver final : public SessionHost,
   static std::shared_ptr<SessionDriver> create(std::unique_ptr<transport::Stream> stream,
                                                std::shared_ptr<LoopEnvironment> environment,
                                                std::shared_ptr<const SessionOptions> options, std::string id);
-  // Reading begins.
-  void start();
+  // Reading begins. `started`: the stream was started by a handshake, which hands it over.
+  void start(bool started);
+  bool accepted = false;  // not dialled, nor wrapped
+  // Ends the AcceptGuards that have begun for it (plugin.h); goes when the stream is closed.
+  std::shared_ptr<void> accept_ticket;
 
   SessionCore& core() noexcept { return core_; }
   LoopEnvironment& environment() noexcept { return *environment_; }
@@ -92,6 +95,7 @@ class SessionDriver final : public SessionHost,
 
   // --- SessionHost ---
   TimePoint now() const noexcept override { return loop().now(); }
+  TimePoint exact_now() const noexcept override { return loop().exact_now(); }
   void arm(Timer& timer, TimePoint due) override { loop().arm(timer, due); }
   void flush_soon() override;
   std::size_t unsent() const noexcept override { return stream_ ? stream_->queued() : 0; }

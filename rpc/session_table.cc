@@ -69,7 +69,7 @@ std::size_t SessionTable::live() const {
 void SessionTable::when_empty(std::move_only_function<void()> callback) {
   {
     const std::lock_guard lock(mutex_);
-    if (!all_.empty()) {
+    if (!all_.empty() || holds_ != 0) {
       when_empty_.push_back(std::move(callback));
       return;
     }
@@ -109,7 +109,22 @@ void SessionTable::released(SessionDriver& session) {
     if (found == all_.end()) return;
     last = std::move(found->second.session);
     all_.erase(found);
-    if (all_.empty()) callbacks.swap(when_empty_);
+    if (all_.empty() && holds_ == 0) callbacks.swap(when_empty_);
+  }
+  for (auto& callback : callbacks) callback();
+}
+
+SessionTable::Hold::Hold(SessionTable& table) : table_(table) {
+  const std::lock_guard lock(table_.mutex_);
+  ++table_.holds_;
+}
+
+SessionTable::Hold::~Hold() {
+  std::vector<std::move_only_function<void()>> callbacks;
+  {
+    const std::lock_guard lock(table_.mutex_);
+    --table_.holds_;
+    if (table_.all_.empty() && table_.holds_ == 0) callbacks.swap(table_.when_empty_);
   }
   for (auto& callback : callbacks) callback();
 }

@@ -28,6 +28,17 @@ class SessionTable final : public SessionRegistry {
   // Also those that have ended and whose handlers still run.
   std::size_t size() const;
   std::size_t live() const;  // that have not ended
+  // Somebody who is about to become a session: while one lives, the table does not count as empty.
+  class Hold {
+   public:
+    explicit Hold(SessionTable& table);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    SessionTable& table_;
+  };
   // Runs `callback` once nothing is left: now, on this thread, or later, on the thread of the last to go.
   void when_empty(std::move_only_function<void()> callback);
 
@@ -52,6 +63,7 @@ class SessionTable final : public SessionRegistry {
   void drop_id(SessionDriver& session);
   std::unordered_map<SessionDriver*, Entry> all_;
   std::size_t live_ = 0;
+  std::size_t holds_ = 0;
   std::uint64_t next_suffix_ = 1;
   std::vector<std::move_only_function<void()>> when_empty_;
 };

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "wayport/base/result.h"
+#include "wayport/base/time.h"
 
 namespace wayport::rpc {
 
@@ -89,6 +90,9 @@ class [[nodiscard]] Reply {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
   const Status& status() const noexcept { return status_; }  // ok() when there is a value
+  // Pulls: from the call to its outcome, by the session's loop; zero for one that was never sent.
+  Duration cost() const noexcept { return cost_; }
+  Reply&& with_cost(Duration cost) && noexcept { return cost_ = cost, std::move(*this); }
 
  private:
   void check() const {
@@ -96,6 +100,7 @@ class [[nodiscard]] Reply {
   }
   std::optional<T> value_;
   Status status_;
+  Duration cost_{0};
 };
 
 template <>
@@ -110,9 +115,12 @@ class [[nodiscard]] Reply<void> {
     if (!ok()) throw StatusError(status_);
   }
   const Status& status() const noexcept { return status_; }
+  Duration cost() const noexcept { return cost_; }
+  Reply&& with_cost(Duration cost) && noexcept { return cost_ = cost, std::move(*this); }
 
  private:
   Status status_;
+  Duration cost_{0};
 };
 
 }  // namespace wayport::rpc

@@ -9,8 +9,8 @@
 // Connections: one for requests, which go one after the other, and one per watch.
 // Errors: the detail begins with the endpoint and has etcd's message. `refused`: credentials; `unreachable`: no endpoint
 // answers; `not_found` with "compacted": the revision is gone; `too_large`, `overloaded`: a bound below. A request that
-// failed on the way may have been done all the same: put, erase and reads may be repeated, a lease granted twice ends
-// with its time.
+// failed on the way, or was not answered in time, goes to the next endpoint and may have been done all the same: put,
+// erase and reads may be repeated, a lease granted twice ends with its time; call() is not repeated unless told so.
 // Bounds: EtcdOptions. Threads: everything on the loop. Lifetime: leases and watches share what they need, so all may be
 // destroyed in any order and at any moment, also from inside callbacks; when the client goes, its requests end with
 // `local_closed`, and its watches and leases stop. Loop and Transports outlive all.
@@ -42,7 +42,8 @@ using EtcdKeyValue = etcd::KeyValue;
 
 struct EtcdOptions {
   std::vector<std::string> endpoints{};
-  Duration request_timeout = std::chrono::seconds(5);  // connect; then request with answer; per endpoint
+  Duration request_timeout =
+      std::chrono::seconds(5);  // connect; request with answer; a watch until etcd says it watches
   std::size_t response_bytes_max = 16 * 1024 * 1024;   // one answer; a page of get_prefix()
   std::size_t watch_line_bytes_max = 4 * 1024 * 1024;  // one message of a watch; above: the prefix is listed again
   std::size_t requests_waiting_max = 1024;             // behind the one under way; then `overloaded`
@@ -62,6 +63,7 @@ struct EtcdCounters {
   std::uint64_t logins = 0;
   std::uint64_t overloaded = 0;  // requests_waiting_max bit
   std::uint64_t too_large = 0;   // response_bytes_max, watch_line_bytes_max or keys_max bit
+  std::uint64_t timed_out = 0;   // request_timeout bit: connects, requests, watches without an answer
   std::uint64_t watch_reconnects = 0;
   std::uint64_t watch_lists = 0;  // the first included
   std::uint64_t leases_lost = 0;
@@ -93,8 +95,9 @@ class EtcdClient {
   Task<etcd::LeaseAnswer> lease_keep_alive(std::int64_t id);
   Task<void> lease_revoke(std::int64_t id);
 
-  // Any other method of the gateway ("/v3/kv/txn"), with its JSON; the answer's JSON.
-  Task<std::string> call(std::string path, std::string json);
+  // Any other method of the gateway ("/v3/kv/txn"), with its JSON; the answer's JSON. Unless `repeatable`, it is made on a
+  // fresh connection and is not made again once it may have reached a server.
+  Task<std::string> call(std::string path, std::string json, bool repeatable = false);
 
   const EtcdCounters& counters() const noexcept;
 
@@ -121,7 +124,7 @@ class EtcdLease {
   EtcdLease& operator=(const EtcdLease&) = delete;
 
   std::int64_t id() const noexcept;  // 0: none at this moment
-  // Stops and revokes, so that its keys go at once.
+  // Stops at once; awaiting it revokes, so that its keys go, too. The lease may be destroyed before it is awaited.
   boost::asio::awaitable<Result<void>> revoke();
 
  private:

@@ -181,8 +181,10 @@ asio::awaitable<Result<unsigned>> HttpLink::open(HttpRequest request, Duration t
   co_return state.parser->get().result_int();
 }
 
-asio::awaitable<Result<std::string>> HttpLink::read_body() {
+asio::awaitable<Result<std::string>> HttpLink::read_body(Duration timeout) {
   State& state = *state_;
+  std::optional<State::Deadline> deadline;
+  if (timeout > Duration::zero()) deadline.emplace(state, timeout);
   for (;;) {
     std::string& body = state.parser->get().body();
     if (!body.empty()) co_return std::exchange(body, {});

@@ -43,8 +43,8 @@ class HttpLink {
   boost::asio::awaitable<Result<HttpAnswer>> request(HttpRequest request, Duration timeout, std::size_t body_bytes_max);
   // The status; the body is read piece by piece with read_body(), whatever its length.
   boost::asio::awaitable<Result<unsigned>> open(HttpRequest request, Duration timeout);
-  // "" at the end of the body.
-  boost::asio::awaitable<Result<std::string>> read_body();
+  // "" at the end of the body. timed_out: `timeout` passed, if it is not zero; the connection is dropped.
+  boost::asio::awaitable<Result<std::string>> read_body(Duration timeout = Duration::zero());
 
  private:
   struct State;

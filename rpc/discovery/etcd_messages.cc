@@ -134,6 +134,7 @@ std::optional<Error> error_object(const json::object& from) {
   std::int64_t code = number(*object, "grpc_code").value_or(0);
   if (code == 0) code = number(*object, "code").value_or(0);
   if (message.empty() && code == 0) return std::nullopt;
+  if (message.empty()) message = fill("an error without a message, gRPC code {}", code);
   return Error{code_of(code), escape(message), {}};
 }
 

@@ -116,5 +116,12 @@ TEST(EtcdMessagesTest, ALineOverItsBoundIsRefusedForEverySplit) {
   }
 }
 
+TEST(EtcdMessages, AnErrorWithoutAMessageStillSaysSomething) {
+  const auto read = read_watch(R"({"error":{"grpc_code":14}})");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, ErrorCode::unreachable);
+  EXPECT_EQ(read.error().detail, "an error without a message, gRPC code 14");
+}
+
 }  // namespace
 }  // namespace wayport::rpc::etcd

@@ -11,9 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "wayport/base/task_group.h"
-#include "wayport/rpc/discovery/testing/etcd_process.h"
-#include "wayport/transport/default_transports.h"
+#include "wayport/rpc/discovery/testing/etcd_fixture.h"
 
 namespace wayport::rpc {
 namespace {
@@ -22,62 +20,6 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-class EtcdTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    auto started = EtcdProcess::start();
-    ASSERT_TRUE(started) << started.error().to_string();
-    server = *std::move(started);
-    client = make({.endpoints = {server->url()}});
-  }
-  std::unique_ptr<EtcdClient> make(EtcdOptions options) {
-    auto made = EtcdClient::make(loop, transports, std::move(options));
-    EXPECT_TRUE(made) << made.error().to_string();
-    return made ? *std::move(made) : nullptr;
-  }
-  bool run_until(const std::function<bool()>& done) {
-    const TimePoint until = loop.now() + 20s;
-    while (!done() && loop.now() < until) loop.run_turn(10ms);
-    return done();
-  }
-  template <class T>
-  static boost::asio::awaitable<void> store(EtcdClient::Task<T> task, std::optional<Result<T>>& result) {
-    result.emplace(co_await std::move(task));
-  }
-  template <class T>
-  Result<T> await(EtcdClient::Task<T> task) {
-    std::optional<Result<T>> result;
-    EXPECT_TRUE(tasks.spawn(store(std::move(task), result)));
-    if (!run_until([&] { return result.has_value(); })) return fail(ErrorCode::timed_out, "the test waits no longer");
-    return *std::move(result);
-  }
-  EtcdWatch::OnEvent recorder() {
-    return [this](const EtcdEvent& event) {
-      switch (event.kind) {
-        case EtcdEvent::Kind::put:
-          events.push_back("put " + event.entry.key + "=" + event.entry.value);
-          break;
-        case EtcdEvent::Kind::erase:
-          events.push_back("erase " + event.entry.key);
-          break;
-        case EtcdEvent::Kind::synced:
-          events.emplace_back("synced");
-          break;
-      }
-    };
-  }
-  bool run_until_events(std::size_t count) {
-    return run_until([&] { return events.size() >= count; });
-  }
-
-  Loop loop;
-  transport::Transports transports = transport::default_transports();
-  std::unique_ptr<EtcdProcess> server;
-  std::unique_ptr<EtcdClient> client;
-  std::vector<std::string> events;
-  TaskGroup tasks{loop};
-};
 
 TEST_F(EtcdTest, PutGetPrefixErase) {
   const std::string bytes("\0\xff\"\n", 4);

@@ -1,5 +1,6 @@
 #include "wayport/rpc/pool/session_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <list>
 #include <optional>
@@ -9,11 +10,17 @@
 
 namespace wayport::rpc {
 
-bool detail::may_repeat(const Status& status, bool idempotent, bool session_healthy) noexcept {
-  // On a session that goes on, the same refusal would come again.
-  if (status.never_executed) return !session_healthy;
-  if (!idempotent || status.origin != Status::Origin::local) return false;
-  return status.code == code::kConnectionClosed || status.code == code::kWriteFailed;
+bool detail::may_repeat(PooledPull& pull, const Status& status, bool idempotent, bool session_healthy) noexcept {
+  if (status.never_executed) {
+    // On a session that goes on, the same refusal would come again.
+    if (session_healthy || pull.repeats_left == 0) return false;
+    --pull.repeats_left;
+    return true;
+  }
+  if (!idempotent || pull.repeated_in_doubt || status.origin != Status::Origin::local) return false;
+  if (status.code != code::kConnectionClosed && status.code != code::kWriteFailed) return false;
+  pull.repeated_in_doubt = true;
+  return true;
 }
 
 // On the loop, but for `open` and what is const.
@@ -25,6 +32,7 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
 
     State& state;
     Session session;
+    std::string address;  // that is being dialled, or that the session is with
     TimePoint opened{};
     std::size_t next_address;
     Backoff backoff;
@@ -36,6 +44,7 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
 
     State& state;
     std::shared_ptr<detail::PooledPull> pull;
+    TimePoint due{};
     std::list<Waiting>::iterator self;
   };
 
@@ -59,12 +68,13 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
   }
 
   void dial(Slot& slot) {
+    if (options.addresses.empty()) return;
     counters.dials.add();
     DialOptions how = options.dial;
     how.loop = &loop;
     how.session_id.clear();
     how.canceler = slot.dialing = std::make_shared<Canceler>();
-    const std::string address = options.addresses[slot.next_address++ % options.addresses.size()];
+    const std::string address = slot.address = options.addresses[slot.next_address++ % options.addresses.size()];
     peer.dial_async(address, std::move(how), [weak = weak_from_this(), &slot, address](Result<Session> session) {
       const std::shared_ptr<State> self = weak.lock();
       if (!self || self->closed) {
@@ -73,6 +83,10 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
       }
       slot.dialing.reset();
       if (!session) return self->retry(slot, address, session.error());
+      if (!self->has(address)) {  // taken away meanwhile
+        session->close("its address is no longer served");
+        return self->dial(slot);
+      }
       slot.opened = self->loop.now();
       slot.session = *session;
       self->open.fetch_add(1, std::memory_order_relaxed);
@@ -80,8 +94,27 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
         const std::shared_ptr<State> alive = weak.lock();
         if (alive && !alive->closed && slot.session && slot.session.driver().get() == held) alive->replace(slot);
       });
+      if (self->options.on_open) self->options.on_open(slot.session);
       self->serve_waiting();
     });
+  }
+  bool has(const std::string& address) const {
+    return std::ranges::find(options.addresses, address) != options.addresses.end();
+  }
+  void set_addresses(std::vector<std::string> addresses) {
+    if (closed || !invalid.empty()) return;
+    options.addresses = std::move(addresses);
+    for (const std::unique_ptr<Slot>& slot : slots) {
+      if (slot->dialing || (slot->session && has(slot->address))) continue;
+      if (slot->session) {
+        slot->session.close("its address is no longer served");
+        slot->session = {};
+        open.fetch_sub(1, std::memory_order_relaxed);
+      }
+      slot->unlink();
+      slot->backoff.reset();
+      dial(*slot);
+    }
   }
   void retry(Slot& slot, const std::string& address, const Error& error) {
     counters.dials_failed.add();
@@ -134,9 +167,13 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
                     "waiting_max reached: " + std::to_string(waiting.size()) + " pulls wait for a session" + why());
     }
     counters.pulls_waited.add();
+    wait(std::move(pull), after(loop.now(), options.wait_max));
+  }
+  void wait(std::shared_ptr<detail::PooledPull> pull, TimePoint due) {
     Waiting& entry = waiting.emplace_back(*this, std::move(pull));
     entry.self = std::prev(waiting.end());
-    loop.arm(entry, after(loop.now(), options.wait_max));
+    entry.due = due;
+    loop.arm(entry, due);
   }
   void give_up(Waiting& entry) {
     counters.pulls_refused.add();
@@ -149,7 +186,11 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
     all.swap(waiting);
     for (Waiting& entry : all) {
       entry.unlink();
-      submit(std::move(entry.pull));
+      if (const Session session = pick()) {
+        entry.pull->start(session);
+      } else {
+        wait(std::move(entry.pull), entry.due);
+      }
     }
   }
   std::string why() const { return last_error.empty() ? std::string() : "; last dial: " + last_error; }
@@ -178,7 +219,7 @@ struct SessionPool::State : std::enable_shared_from_this<State> {
   }
 
   Peer& peer;
-  const SessionPoolOptions options;
+  SessionPoolOptions options;
   Loop& loop;
   std::string invalid;
   std::mt19937_64 random;
@@ -213,6 +254,7 @@ SessionPool::~SessionPool() {
 }
 
 void SessionPool::submit(const std::shared_ptr<State>& state, std::shared_ptr<detail::PooledPull> pull) {
+  pull->repeats_left = static_cast<unsigned>(state->options.sessions) + 1;
   state->submit(std::move(pull));
 }
 
@@ -221,6 +263,11 @@ void SessionPool::repeat(const std::weak_ptr<State>& state, std::shared_ptr<deta
   if (!alive || alive->closed) return pull->fail(std::move(status));
   alive->counters.pulls_repeated.add();
   alive->submit(std::move(pull));
+}
+
+void SessionPool::set_addresses(std::vector<std::string> addresses) {
+  state_->loop.post(
+      [state = state_, addresses = std::move(addresses)]() mutable { state->set_addresses(std::move(addresses)); });
 }
 
 Session SessionPool::pick() { return state_->pick(); }

@@ -4,10 +4,10 @@
 //   rpc::SessionPool pool(peer, {.addresses = {"tcp://a:9090", "tcp://b:9090"}, .sessions = 2});
 //   rpc::Reply<int> sum = co_await pool.pull<int>("/home/sum", std::array{1, 2}, {.idempotent = true});
 //
-// A pull takes the open session with the fewest outstanding pulls. It is made once more, on another session, when it is
+// A pull takes the open session with the fewest outstanding pulls. It is made again, on another session, when it is
 // proven that it was not executed (Status::never_executed: it did not leave, or the peer's drain notice said so,
-// spec/teleport 12) and its session is going; and, if the caller says `idempotent`, also when the connection was lost
-// before the reply. While no session is open, pulls wait for one: `waiting_max` of them, for `wait_max` at most.
+// spec/teleport 12) and its session is going: as often as all of the pool's sessions can drain one after the other, and
+// once more; and, if the caller says `idempotent`, once when the connection was lost before the reply. While no session is open, pulls wait for one: `waiting_max` of them, for `wait_max` at most.
 //
 // Addresses are dialled in turn, each slot with a back-off of its own. All sessions live on one loop. Methods from any
 // thread; callbacks on that loop. The pool goes before its peer.
@@ -31,13 +31,15 @@
 namespace wayport::rpc {
 
 struct SessionPoolOptions {
-  std::vector<std::string> addresses{};  // at least one
+  std::vector<std::string> addresses{};  // at least one; set_addresses() changes them
   std::size_t sessions = 1;              // kept open; 1 to kSessionsMax
   DialOptions dial{};                    // `session_id` and `canceler` are not used
   BackoffOptions backoff{};              // between failed dials of one slot
   Duration wait_max = std::chrono::seconds(5);
   std::size_t waiting_max = 1024;
   std::uint64_t seed = 0;  // of the jitter; 0: a random one
+  // On the pool's loop: a session has been opened; pick() may give it.
+  std::function<void(const Session&)> on_open{};
 };
 
 struct PoolCallOptions {
@@ -48,7 +50,7 @@ struct PoolCallOptions {
 struct SessionPoolCounters {
   Counter dials;
   Counter dials_failed;
-  Counter pulls_repeated;  // made once more
+  Counter pulls_repeated;  // made again
   Counter pulls_waited;    // found no open session
   Counter pulls_refused;   // waiting_max, or wait_max was over
 };
@@ -61,11 +63,13 @@ class PooledPull {
   virtual ~PooledPull() = default;
   virtual void start(const Session& session) = 0;
   virtual void fail(Status status) = 0;
-  bool repeated = false;
+
+  unsigned repeats_left = 0;       // when proven not to be executed
+  bool repeated_in_doubt = false;  // executed perhaps
 };
 
-// Whether a pull that ended with `status` may be made once more.
-bool may_repeat(const Status& status, bool idempotent, bool session_healthy) noexcept;
+// Whether a pull that ended with `status` may be made again. Counts it if so.
+bool may_repeat(PooledPull& pull, const Status& status, bool idempotent, bool session_healthy) noexcept;
 
 }  // namespace detail
 
@@ -88,6 +92,10 @@ class SessionPool {
   // Not on a loop thread.
   template <class R = void, class A = framing::NoBody>
   Reply<R> pull_blocking(std::string uri, A argument = {}, PoolCallOptions options = {});
+
+  // What is dialled from now on; for addresses from a registry. Sessions to addresses that are gone close gracefully and
+  // are replaced. Empty: nothing is dialled, and pulls wait. Any thread.
+  void set_addresses(std::vector<std::string> addresses);
 
   // An open session, to push on or to keep; an empty handle if there is none. On the pool's loop.
   Session pick();
@@ -120,11 +128,9 @@ class SessionPool::Pull final : public detail::PooledPull, public std::enable_sh
 
   void start(const Session& session) override {
     session.pull_async<R>(uri_, argument_, options_.call, [self = this->shared_from_this(), session](Reply<R> reply) {
-      if (reply.ok() || self->repeated ||
-          !detail::may_repeat(reply.status(), self->options_.idempotent, session.healthy())) {
+      if (reply.ok() || !detail::may_repeat(*self, reply.status(), self->options_.idempotent, session.healthy())) {
         return self->done_(std::move(reply));
       }
-      self->repeated = true;
       repeat(self->pool_, self, reply.status());
     });
   }

@@ -7,6 +7,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
+#include <future>
+#include <thread>
 
 namespace wayport::rpc {
 namespace {
@@ -137,6 +139,29 @@ TEST_F(SessionPoolTest, APullWaitsForAServerThatComesLater) {
   EXPECT_EQ(promise.get_future().get().value(), 8);
 }
 
+TEST_F(SessionPoolTest, AddressesMayChange) {
+  const std::unique_ptr<Peer> first = serve();
+  const std::unique_ptr<Peer> second = serve();
+  std::atomic<int> opened{0};
+  SessionPoolOptions options{.addresses = {address_of(*first)}};
+  options.wait_max = seconds(30);
+  options.on_open = [&](const Session& session) { opened.fetch_add(session.healthy() ? 1 : 0); };
+  SessionPool pool(client_, options);
+  EXPECT_EQ(pool.pull_blocking<int>("/twice", 1).value(), 2);
+  EXPECT_EQ(second->session_count(), 0u);
+  pool.set_addresses({address_of(*second)});
+  EXPECT_EQ(pool.pull_blocking<int>("/twice", 2).value(), 4);
+  EXPECT_EQ(second->session_count(), 1u);
+  pool.set_addresses({});
+  while (pool.open_sessions() != 0) std::this_thread::yield();
+  const std::uint64_t waited = pool.counters().pulls_waited.read();
+  auto waits = std::async(std::launch::async, [&] { return pool.pull_blocking<int>("/twice", 3); });
+  while (pool.counters().pulls_waited.read() == waited) std::this_thread::yield();
+  pool.set_addresses({address_of(*first)});
+  EXPECT_EQ(waits.get().value(), 6);
+  EXPECT_EQ(opened.load(), 3);
+}
+
 TEST_F(SessionPoolTest, WaitingIsBoundedInNumberAndInTime) {
   std::unique_ptr<Peer> gone = serve();
   const std::string address = address_of(*gone);
@@ -180,17 +205,40 @@ TEST_F(SessionPoolTest, OptionsThatCannotBeFailEveryPullWithTheReason) {
   EXPECT_EQ(many.pull_blocking("/a").status().text, "SessionPoolOptions::sessions must be 1 to 1024, not 1025");
 }
 
+class SomePull final : public detail::PooledPull {
+ public:
+  explicit SomePull(unsigned repeats) { repeats_left = repeats; }
+  void start(const Session&) override {}
+  void fail(Status) override {}
+};
+
+bool may_repeat(const Status& status, bool idempotent, bool session_healthy) {
+  SomePull pull(1);
+  return detail::may_repeat(pull, status, idempotent, session_healthy);
+}
+
 TEST(MayRepeat, Table) {
   const Status proven = Status::not_executed(code::kServiceUnavailable, "x");
-  EXPECT_TRUE(detail::may_repeat(proven, false, false));
-  EXPECT_FALSE(detail::may_repeat(proven, true, true)) << "the same session would refuse again";
+  EXPECT_TRUE(may_repeat(proven, false, false));
+  EXPECT_FALSE(may_repeat(proven, true, true)) << "the same session would refuse again";
   const Status lost = Status::make(code::kConnectionClosed);
-  EXPECT_FALSE(detail::may_repeat(lost, false, false));
-  EXPECT_TRUE(detail::may_repeat(lost, true, false));
-  EXPECT_FALSE(detail::may_repeat(Status::make(code::kTimeout), true, false));
+  EXPECT_FALSE(may_repeat(lost, false, false));
+  EXPECT_TRUE(may_repeat(lost, true, false));
+  EXPECT_FALSE(may_repeat(Status::make(code::kTimeout), true, false));
   Status answered = lost;
   answered.origin = Status::Origin::remote;
-  EXPECT_FALSE(detail::may_repeat(answered, true, false));
+  EXPECT_FALSE(may_repeat(answered, true, false));
+}
+
+TEST(MayRepeat, AsOftenAsSessionsDrainButOnceInDoubt) {
+  const Status proven = Status::not_executed(code::kServiceUnavailable, "x");
+  const Status lost = Status::make(code::kConnectionClosed);
+  SomePull pull(2);
+  EXPECT_TRUE(detail::may_repeat(pull, proven, true, false));
+  EXPECT_TRUE(detail::may_repeat(pull, lost, true, false));
+  EXPECT_FALSE(detail::may_repeat(pull, lost, true, false));
+  EXPECT_TRUE(detail::may_repeat(pull, proven, true, false));
+  EXPECT_FALSE(detail::may_repeat(pull, proven, true, false));
 }
 
 }  // namespace

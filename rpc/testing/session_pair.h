@@ -131,6 +131,7 @@ class End final : public SessionHost {
 
   // --- SessionHost ---
   TimePoint now() const noexcept override { return now_; }
+  TimePoint exact_now() const noexcept override { return now_; }
   void arm(Timer& timer, TimePoint due) override { wheel_.arm(timer, due); }
   void flush_soon() override { flush_wanted_ = true; }
   std::size_t unsent() const noexcept override { return outbox.size(); }

@@ -31,13 +31,13 @@ Result<Fd> loopback_socket() {
 }
 
 // Ports that were free a moment ago.
-Result<void> free_ports(std::uint16_t& first, std::uint16_t& second) {
-  Fd held[2];
-  std::uint16_t* const ports[] = {&first, &second};
+Result<void> free_ports(std::uint16_t& first, std::uint16_t& second, std::uint16_t& third) {
+  Fd held[3];
+  std::uint16_t* const ports[] = {&first, &second, &third};
   WAYPORT_TRY_ASSIGN(const SocketAddress any, SocketAddress::from_ip("127.0.0.1", 0));
   sockaddr_storage raw{};
   const socklen_t size = any.store(raw);
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 3; ++i) {
     WAYPORT_TRY_ASSIGN(held[i], loopback_socket());
     if (::bind(held[i].get(), reinterpret_cast<const sockaddr*>(&raw), size) != 0) {
       return fail(system_error(errno, "a free port for etcd"));
@@ -50,9 +50,11 @@ Result<void> free_ports(std::uint16_t& first, std::uint16_t& second) {
 
 }  // namespace
 
-std::string EtcdProcess::url() const { return etcd::fill("http://127.0.0.1:{}", client_port_); }
+std::string EtcdProcess::url() const {
+  return etcd::fill("{}://127.0.0.1:{}", tls_.cert.empty() ? "http" : "https", client_port_);
+}
 
-Result<std::unique_ptr<EtcdProcess>> EtcdProcess::start() {
+Result<std::unique_ptr<EtcdProcess>> EtcdProcess::start(EtcdProcessTls tls) {
   Error last;
   for (int tries = 0; tries < 3; ++tries) {
     std::unique_ptr<EtcdProcess> process(new EtcdProcess);
@@ -60,7 +62,8 @@ Result<std::unique_ptr<EtcdProcess>> EtcdProcess::start() {
     std::string directory = std::string(base != nullptr ? base : "/tmp") + "/etcd-XXXXXX";
     if (::mkdtemp(directory.data()) == nullptr) return fail(system_error(errno, "a directory for etcd"));
     process->directory_ = directory;
-    WAYPORT_TRY(free_ports(process->client_port_, process->peer_port_));
+    process->tls_ = tls;
+    WAYPORT_TRY(free_ports(process->client_port_, process->peer_port_, process->health_port_));
     Result<void> launched = process->launch();
     if (launched) return process;
     last = launched.error();
@@ -100,7 +103,16 @@ Result<void> EtcdProcess::launch() {
                                         "--initial-cluster=test=" + peer,
                                         "--heartbeat-interval=10",
                                         "--election-timeout=100",
-                                        "--unsafe-no-fsync"};
+                                        "--unsafe-no-fsync",
+                                        etcd::fill("--listen-metrics-urls=http://127.0.0.1:{}", health_port_)};
+  if (!tls_.cert.empty()) {
+    arguments.push_back("--cert-file=" + tls_.cert);
+    arguments.push_back("--key-file=" + tls_.key);
+  }
+  if (!tls_.client_ca.empty()) {
+    arguments.push_back("--client-cert-auth");
+    arguments.push_back("--trusted-ca-file=" + tls_.client_ca);
+  }
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -132,7 +144,7 @@ Result<void> EtcdProcess::launch() {
 // A linearizable read: it has a leader, and works.
 bool EtcdProcess::answers() const {
   Result<Fd> fd = loopback_socket();
-  const Result<SocketAddress> address = SocketAddress::from_ip("127.0.0.1", client_port_);
+  const Result<SocketAddress> address = SocketAddress::from_ip("127.0.0.1", health_port_);
   if (!fd || !address) return false;
   sockaddr_storage raw{};
   const socklen_t size = address->store(raw);
