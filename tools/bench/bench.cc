@@ -12,8 +12,11 @@
 #include "wayport/tools/bench/idle.h"
 #include "wayport/tools/bench/machine.h"
 #include "wayport/tools/bench/report.h"
+#include "wayport/tools/bench/restart.h"
+#include "wayport/tools/bench/restart_server.h"
 #include "wayport/tools/bench/servers.h"
 #include "wayport/tools/bench/usage.h"
+#include "wayport/tools/bench/work.h"
 
 namespace wayport::tools {
 namespace {
@@ -31,6 +34,9 @@ struct Arguments {
   std::string codec = "raw";
   ComparisonOptions comparison;
   IdleOptions idle;
+  BlockingOptions blocking;
+  OverloadOptions overload;
+  RestartOptions restart;
 
   std::vector<std::string> transports() const {
     return transport == "all" ? kTransports : std::vector<std::string>{transport};
@@ -73,6 +79,57 @@ void add_comparison(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
 }
 
+// What both benchmarks of handlers that take time have.
+template <class Options>
+void add_work_options(CLI::App& app, Arguments& arguments, Options& options) {
+  app.add_option("--transport", options.transport, "tcp, unix or tls")
+      ->check(CLI::IsMember(kTransports))
+      ->capture_default_str();
+  app.add_flag("--json", arguments.json, "one JSON object instead of the table");
+  app.add_option("--work-us", options.work_us, "each call computes so long, in microseconds")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--sessions", options.sessions, "connections that share the load")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "time of all rounds together")
+      ->check(CLI::Range(0.001, 3600.0))
+      ->capture_default_str();
+  app.add_option("--rounds", options.rounds, "pairs of runs that are compared")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--cores", arguments.cores, "both processes together on one, apart on two, or on any; else apart")
+      ->check(CLI::IsMember({"together", "apart", "any"}));
+}
+
+void add_blocking(CLI::App& app, Arguments& arguments) {
+  BlockingOptions& options = arguments.blocking;
+  add_work_options(app, arguments, options);
+  app.add_option("--rate", options.rate, "calls per second that do not block; latency counts from when each was due")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--share", options.share, "part of all calls that blocks")
+      ->check(CLI::Range(0.0, 0.5))
+      ->capture_default_str();
+  app.add_option("--block-ms", options.block_ms, "how long those block")
+      ->check(CLI::Range(0.0, 10'000.0))
+      ->capture_default_str();
+}
+
+void add_overload(CLI::App& app, Arguments& arguments) {
+  OverloadOptions& options = arguments.overload;
+  add_work_options(app, arguments, options);
+  app.add_option("--times", options.times, "load that is offered, in peaks")
+      ->check(CLI::Range(0.1, 100.0))
+      ->capture_default_str();
+  app.add_option("--turn-budget-us", options.turn_budget_us, "of the limiter (rpc/plugins/limiter)")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--outstanding", options.outstanding, "calls under way in the closed loop that finds the peak")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+}
+
 template <class T>
 int print(const Result<std::vector<T>>& results, const std::string& text) {
   if (!results) {
@@ -111,10 +168,62 @@ int run_idle(std::size_t own_arguments, Arguments& arguments) {
                arguments.json ? idle_json(arguments.machine, *results) : idle_table(arguments.machine, *results));
 }
 
+int run_restart(std::size_t own_arguments, const Arguments& arguments) {
+  std::vector<RestartOutcome> outcomes;
+  for (const std::string& transport : arguments.transports()) {
+    RestartOptions options = arguments.restart;
+    options.transport = transport;
+    Result<RestartOutcome> outcome = measure_restarts(own_arguments, options);
+    if (!outcome) {
+      std::cerr << "bench: " << transport << ": " << outcome.error().to_string() << "\n";
+      return 1;
+    }
+    outcomes.push_back(*std::move(outcome));
+  }
+  std::cout << (arguments.json ? restart_json(arguments.machine, outcomes)
+                               : restart_table(arguments.machine, outcomes));
+  for (const RestartOutcome& outcome : outcomes) {
+    if (!outcome.all_right()) {
+      std::cerr << "bench: something was lost, see above\n";
+      return 1;
+    }
+  }
+  return 0;
+}
+
+int run_blocking(std::size_t own_arguments, Arguments& arguments, bool cores_given) {
+  BlockingOptions& options = arguments.blocking;
+  if (cores_given) options.cores = kCores.at(arguments.cores);
+  const Result<std::vector<BlockingRound>> rounds = measure_blocking(own_arguments, options);
+  if (!rounds) return print(rounds, {});
+  print(rounds, arguments.json ? blocking_json(arguments.machine, options, *rounds)
+                               : blocking_table(arguments.machine, options, *rounds));
+  for (const BlockingRound& round : *rounds) {
+    if (round.with.failed + round.without.failed == 0) continue;
+    std::cerr << "bench: calls failed\n";
+    return 1;
+  }
+  return 0;
+}
+
+int run_overload(std::size_t own_arguments, Arguments& arguments, bool cores_given) {
+  OverloadOptions& options = arguments.overload;
+  if (cores_given) options.cores = kCores.at(arguments.cores);
+  const Result<Overload> overload = measure_overload(own_arguments, options);
+  if (!overload) {
+    std::cerr << "bench: " << overload.error().to_string() << "\n";
+    return 1;
+  }
+  std::cout << (arguments.json ? overload_json(arguments.machine, options, *overload)
+                               : overload_table(arguments.machine, options, *overload));
+  return 0;
+}
+
 }  // namespace
 
 int bench_main(int argc, char** argv) {
   if (argc >= 2 && std::string_view(argv[1]) == kServeArgument) return serve_bench({argv + 2, argv + argc});
+  if (argc >= 2 && std::string_view(argv[1]) == kServeRestartArgument) return serve_restart({argv + 2, argv + argc});
   count_allocations();
   const std::size_t own_arguments = arguments_before(argc);
 
@@ -136,10 +245,37 @@ int bench_main(int argc, char** argv) {
   idle.add_option("--sessions", arguments.idle.sessions, "how many")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  CLI::App& restart = *app.add_subcommand("restart", "a server that is replaced (SIGUSR2) under load: what was lost");
+  restart.footer("Example: bench restart --transport tcp --restarts 10 --seconds 20");
+  add_common(restart, arguments);
+  restart.add_option("--restarts", arguments.restart.restarts, "how often")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  restart.add_option("--seconds", arguments.restart.seconds, "of load, with the restarts spread over it")
+      ->check(CLI::Range(0.001, 3600.0))
+      ->capture_default_str();
+  restart.add_option("--sessions", arguments.restart.sessions, "of the pool")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  restart.add_option("--outstanding", arguments.restart.outstanding, "pulls of the pool under way")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  restart.add_option("--fresh", arguments.restart.fresh, "connections under way that are made for one pull each")
+      ->check(CLI::Range(0, 1'000))
+      ->capture_default_str();
+  CLI::App& blocking = *app.add_subcommand("blocking", "what calls that block cost the others");
+  blocking.footer("Example: bench blocking --rate 20000 --share 0.01 --block-ms 5 --rounds 9");
+  add_blocking(blocking, arguments);
+  CLI::App& overload = *app.add_subcommand("overload", "what is done of more than can be done, with the limiter");
+  overload.footer("Example: bench overload --times 3 --work-us 100 --turn-budget-us 5000");
+  add_overload(overload, arguments);
   CLI11_PARSE(app, argc, argv);
 
   if (rpc) return run_comparison(own_arguments, ServerKind::rpc, arguments);
   if (packet) return run_comparison(own_arguments, ServerKind::packet, arguments);
+  if (restart) return run_restart(own_arguments, arguments);
+  if (blocking) return run_blocking(own_arguments, arguments, blocking.count("--cores") != 0);
+  if (overload) return run_overload(own_arguments, arguments, overload.count("--cores") != 0);
   return run_idle(own_arguments, arguments);
 }
 

@@ -1,4 +1,4 @@
-// The benchmarks of whole programs, as a subcommand: `wayport bench rpc|packet|idle`, and as a program of their own.
+// The benchmarks of whole programs, as a subcommand: `wayport bench rpc|packet|idle|blocking|overload|restart`, and as a program of their own.
 #pragma once
 
 namespace wayport::tools {

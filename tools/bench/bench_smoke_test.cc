@@ -2,40 +2,18 @@
 // statement about time.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <boost/json.hpp>
-#include <cstdio>
 #include <string>
+
+#include "wayport/tools/bench/testing/bench_program.h"
 
 namespace wayport::tools {
 namespace {
 
 namespace json = boost::json;
-
-struct Ran {
-  int status = -1;
-  std::string output;
-};
-
-Ran run(const std::string& arguments) {
-  Ran ran;
-  std::FILE* const pipe = ::popen(("tools/bench/wayport-bench " + arguments).c_str(), "r");
-  if (!pipe) return ran;
-  std::array<char, 4096> buffer;
-  while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    ran.output.append(buffer.data(), size);
-  ran.status = ::pclose(pipe);
-  return ran;
-}
-
-json::object run_json(const std::string& arguments) {
-  const Ran ran = run(arguments + " --json");
-  EXPECT_EQ(ran.status, 0) << ran.output;
-  boost::system::error_code error;
-  const json::value parsed = json::parse(ran.output, error);
-  EXPECT_FALSE(error) << ran.output;
-  return parsed.is_object() ? parsed.as_object() : json::object();
-}
+using testing::Ran;
+using testing::run;
+using testing::run_json;
 
 void expect_all_right(const json::object& side) {
   EXPECT_GT(side.at("messages").to_number<std::uint64_t>(), 0u);
@@ -97,6 +75,28 @@ TEST(Bench, CountsIdleSessions) {
   }
 }
 
+TEST(Bench, ComparesCallsWithAndWithoutOthersThatBlock) {
+  const json::object report =
+      run_json("blocking --rate 1000 --share 0.1 --block-ms 1 --seconds 0.2 --rounds 2 --cores any");
+  ASSERT_EQ(report.at("rows").as_array().size(), 2u);
+  for (const json::value& row : report.at("rows").as_array()) {
+    EXPECT_GT(row.at("without").at("done").to_number<int>(), 0);
+    EXPECT_GT(row.at("with").at("blocked").to_number<int>(), 0);
+    EXPECT_EQ(row.at("without").at("blocked").to_number<int>(), 0);
+    EXPECT_EQ(row.at("with").at("failed").to_number<int>(), 0);
+  }
+  EXPECT_GT(report.at("p99_ratio").to_number<double>(), 0);
+}
+
+TEST(Bench, OffersMoreThanCanBeDoneAndCountsWhatIsRefusedInItsTurn) {
+  const json::object report =
+      run_json("overload --work-us 2000 --turn-budget-us 1000 --seconds 0.4 --rounds 2 --cores any");
+  ASSERT_EQ(report.at("rows").as_array().size(), 2u);
+  EXPECT_GT(report.at("peak_per_second").to_number<double>(), 0);
+  EXPECT_GT(report.at("refused_in_the_same_turn").to_number<std::uint64_t>(), 0u);
+  EXPECT_EQ(report.at("refused_later").to_number<std::uint64_t>(), 0u);
+}
+
 TEST(Bench, PrintsATableWithTheMachine) {
   const Ran ran = run(std::string("rpc --transport tcp --outstanding 1") + kTiny);
   EXPECT_EQ(ran.status, 0);
@@ -106,7 +106,7 @@ TEST(Bench, PrintsATableWithTheMachine) {
 }
 
 TEST(Bench, ExplainsItself) {
-  for (const char* const name : {"rpc", "packet", "idle"}) {
+  for (const char* const name : {"rpc", "packet", "idle", "blocking", "overload", "restart"}) {
     const Ran ran = run(std::string(name) + " --help");
     EXPECT_EQ(ran.status, 0);
     EXPECT_NE(ran.output.find("Example:"), std::string::npos) << ran.output;

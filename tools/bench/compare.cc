@@ -103,14 +103,13 @@ Result<std::unique_ptr<LoadClient>> connect(const ComparisonOptions& options, co
                                          : connect_packets(address, options.exchange);
 }
 
-// Pins this process; returns the core for the second one. -1: anywhere.
+}  // namespace
+
 int pin_both(Cores wanted) {
   const std::vector<int> cores = usable_cores();
   if (wanted == Cores::any || cores.empty()) return -1;
   return pin_to_core(cores.back()) ? cores[wanted == Cores::apart ? 0 : cores.size() - 1] : -1;
 }
-
-}  // namespace
 
 Result<std::vector<Comparison>> compare(std::size_t own_arguments, const ComparisonOptions& options) {
   const int core = pin_both(options.cores);

@@ -42,6 +42,8 @@ struct Comparison {
 // Where the two processes run. Together, each waits while the other works, and a message costs what both sides compute;
 // apart, they work at the same time, and one outstanding message costs mostly the wake of the other core.
 enum class Cores { together, apart, any };
+// Pins this process; returns the core for the second one. -1: anywhere.
+int pin_both(Cores wanted);
 
 struct ComparisonOptions {
   ServerKind kind = ServerKind::rpc;

@@ -157,4 +157,38 @@ std::string idle_json(const Machine& machine, const std::vector<IdleCost>& costs
          "\n";
 }
 
+std::string restart_table(const Machine& machine, const std::vector<RestartOutcome>& outcomes) {
+  std::string text = machine_lines(machine);
+  text += fmt::format("\n{:<9} {:>8} {:>9} {:>11} {:>8} {:>6} {:>8} {:>12} {:>14} {:>10} {:>12}\n", "transport",
+                      "restarts", "calls", "connections", "repeated", "lost", "refused", "not executed",
+                      "executed twice", "bad exits", "takeover ms");
+  for (const RestartOutcome& outcome : outcomes) {
+    text += fmt::format("{:<9} {:>8} {:>9} {:>11} {:>8} {:>6} {:>8} {:>12} {:>14} {:>10} {:>12.1f}\n",
+                        outcome.transport, outcome.restarts, outcome.calls, outcome.connections, outcome.repeated,
+                        outcome.lost, outcome.refused, outcome.not_executed, outcome.executed_twice,
+                        outcome.exits_not_clean, outcome.takeover_ms_max);
+    if (!outcome.first_trouble.empty()) text += "  first trouble: " + outcome.first_trouble + "\n";
+  }
+  return text;
+}
+
+std::string restart_json(const Machine& machine, const std::vector<RestartOutcome>& outcomes) {
+  json::array rows;
+  for (const RestartOutcome& outcome : outcomes) {
+    rows.push_back({{"transport", outcome.transport},
+                    {"restarts", outcome.restarts},
+                    {"calls", outcome.calls},
+                    {"connections", outcome.connections},
+                    {"repeated", outcome.repeated},
+                    {"lost", outcome.lost},
+                    {"refused", outcome.refused},
+                    {"not_executed", outcome.not_executed},
+                    {"executed_twice", outcome.executed_twice},
+                    {"exits_not_clean", outcome.exits_not_clean},
+                    {"takeover_ms_max", outcome.takeover_ms_max},
+                    {"first_trouble", outcome.first_trouble}});
+  }
+  return json::serialize(json::object{{"machine", machine_object(machine)}, {"rows", std::move(rows)}}) + "\n";
+}
+
 }  // namespace wayport::tools

@@ -7,6 +7,7 @@
 
 #include "wayport/tools/bench/compare.h"
 #include "wayport/tools/bench/idle.h"
+#include "wayport/tools/bench/restart.h"
 
 namespace wayport::tools {
 
@@ -20,5 +21,8 @@ std::string comparison_json(const Machine& machine, const ComparisonOptions& opt
 
 std::string idle_table(const Machine& machine, const std::vector<IdleCost>& costs);
 std::string idle_json(const Machine& machine, const std::vector<IdleCost>& costs);
+
+std::string restart_table(const Machine& machine, const std::vector<RestartOutcome>& outcomes);
+std::string restart_json(const Machine& machine, const std::vector<RestartOutcome>& outcomes);
 
 }  // namespace wayport::tools

@@ -13,6 +13,7 @@
 #include "wayport/tools/bench/packet_load.h"
 #include "wayport/tools/bench/raw_echo.h"
 #include "wayport/tools/bench/rpc_load.h"
+#include "wayport/tools/bench/work_load.h"
 #include "wayport/transport/address.h"
 
 namespace wayport::tools {
@@ -61,25 +62,39 @@ int serve(const std::vector<std::string>& transports, const std::string& certifi
 // A peer for each address: a transport that is missing does not take the others with it.
 class RpcServers {
  public:
+  explicit RpcServers(std::function<void(rpc::Peer&)> add) : add_(std::move(add)) {}
   Result<std::string> listen(const std::string& address) {
     auto peer = std::make_unique<rpc::Peer>(runtime_, rpc::PeerOptions{.listen = {address}, .session = rpc_options()});
-    add_routes(peer->router());
+    add_(*peer);
     WAYPORT_TRY(peer->start());
     peers_.push_back(std::move(peer));
     return peers_.back()->addresses().front();
   }
 
  private:
+  const std::function<void(rpc::Peer&)> add_;
   Runtime runtime_{{.loops = 1, .log = &null_log()}};
   std::vector<std::unique_ptr<rpc::Peer>> peers_;
 };
+
+std::string argument_of(const ServerOptions& options) {
+  switch (options.kind) {
+    case ServerKind::rpc:
+      return "rpc";
+    case ServerKind::packet:
+      return "packet";
+    case ServerKind::work:
+      return to_argument(options.work);
+  }
+  return {};
+}
 
 }  // namespace
 
 Result<Servers> Servers::start(std::size_t own_arguments, const ServerOptions& options) {
   WAYPORT_TRY_ASSIGN(SelfSigned certificate, SelfSigned::make());
-  std::vector<std::string> arguments{kServeArgument, options.kind == ServerKind::rpc ? "rpc" : "packet",
-                                     std::to_string(options.core), certificate.certificate(), certificate.key()};
+  std::vector<std::string> arguments{kServeArgument, argument_of(options), std::to_string(options.core),
+                                     certificate.certificate(), certificate.key()};
   arguments.insert(arguments.end(), options.transports.begin(), options.transports.end());
   WAYPORT_TRY_ASSIGN(Child child, Child::start(own_arguments, std::move(arguments)));
   return Servers(std::move(certificate), std::move(child));
@@ -108,7 +123,11 @@ int serve_bench(const std::vector<std::string>& arguments) {
     const std::string& key = arguments[3];
     const std::vector<std::string> transports(arguments.begin() + kFixed, arguments.end());
     if (arguments[0] == "rpc") {
-      RpcServers servers;
+      RpcServers servers([](rpc::Peer& peer) { add_routes(peer.router()); });
+      return serve(transports, certificate, key, [&](const std::string& address) { return servers.listen(address); });
+    }
+    if (arguments[0].starts_with("work")) {
+      RpcServers servers([work = work_options_of(arguments[0])](rpc::Peer& peer) { add_work(peer, work); });
       return serve(transports, certificate, key, [&](const std::string& address) { return servers.listen(address); });
     }
     PacketServer server;

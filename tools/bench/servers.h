@@ -7,15 +7,17 @@
 #include "wayport/base/result.h"
 #include "wayport/tools/bench/child.h"
 #include "wayport/tools/bench/self_signed.h"
+#include "wayport/tools/bench/work_load.h"
 
 namespace wayport::tools {
 
-enum class ServerKind { rpc, packet };
+enum class ServerKind { rpc, packet, work };
 
 struct ServerOptions {
   ServerKind kind = ServerKind::rpc;
   std::vector<std::string> transports;  // "tcp", "unix", "tls"
   int core = -1;                        // to be pinned to; -1: anywhere
+  WorkOptions work{};                   // ServerKind::work
 };
 
 // In the parent.

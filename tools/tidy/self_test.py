@@ -35,7 +35,12 @@ def file(path, text):
     return {path: text}
 
 
+FEATURES = "| feature | header | test |\n|---|---|---|\n"
+
 BAD = [
+    (dict(test("TEST(A, Works) {}\n"), **file("base/FEATURES.md", FEATURES + "| f | base/b.h | A.Works |\n")), "no header base/b.h"),
+    (dict(test("TEST(A, Works) {}\n"), **file("base/FEATURES.md", FEATURES + "| f | base/a.h | A.Fails |\n")), "no test A.Fails"),
+    (dict(test("TEST(A, Works) {}\n"), **file("base/FEATURES.md", FEATURES + "| f | base/a.h | |\n")), "a row has a feature"),
     (source("asio::co_spawn(x, f(), asio::detached);\n"), "TaskGroup"),
     (source("boost::asio::detached\n"), "TaskGroup"),
     (test("std::this_thread::sleep_for(1ms);\n"), "does not sleep"),
@@ -85,6 +90,7 @@ BAD = [
 ]
 
 GOOD = [
+    dict(test("TEST(A, Works) {}\n"), **file("base/FEATURES.md", FEATURES + "| f | base/a.h | A.Works |\n")),
     source("// asio::detached only inside the task group\n"),
     {"base/BUILD": 'x(srcs = ["task_group.cc"])', "base/task_group.cc": "asio::co_spawn(x, f(), asio::detached);\n"},
     source("loop.sleep_until_woken = 1; std::this_thread::sleep_for(1ms);\n"),

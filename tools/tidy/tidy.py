@@ -309,6 +309,29 @@ def check_sizes(tree):
             tree.say(LONG_FILES, 1, "%s is gone; take it off the list" % path)
 
 
+def check_features(tree):
+    tests = set()
+    for file in tree.files.values():
+        if file.path.endswith("_test.cc"):
+            tests.update("%s.%s" % pair for pair in re.findall(r"\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", file.code))
+    for file in tree.files.values():
+        if file.name != "FEATURES.md":
+            continue
+        for number, line in enumerate(file.text.splitlines(), 1):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if not line.startswith("|") or set(line) <= set("|-: ") or cells[1:] == ["header", "test"]:
+                continue
+            if len(cells) != 3 or not all(cells):
+                tree.say(file.path, number, "a row has a feature, its header and the test that proves it")
+                continue
+            for header in re.split(r",\s*", cells[1]):
+                if header not in tree.files:
+                    tree.say(file.path, number, "there is no header %s" % header)
+            for test in re.split(r",\s*", cells[2]):
+                if test not in tests:
+                    tree.say(file.path, number, "there is no test %s" % test)
+
+
 CHECKS = [
     check_patterns,
     check_cores,
@@ -317,6 +340,7 @@ CHECKS = [
     check_dead_files,
     check_raw_rules,
     check_fuzz,
+    check_features,
     check_sizes,
 ]
 

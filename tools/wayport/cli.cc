@@ -159,8 +159,11 @@ void add_serve(CLI::App& app, ServeOptions& serve, GlobalOptions& global) {
   add_wire(command, serve.wire);
   add_read(command, "--read-timeout", serve.read_timeout, read_duration,
            "Sessions end when no packet came for so long; 0: never", "TIME", "0");
-  add_read(command, "--close-timeout", serve.close_timeout, read_duration, "What running handlers get at the end",
-           "TIME", "15s");
+  add_read(command, "--drain-timeout", serve.drain_timeout, parse_duration,
+           "For what runs when the process is told to end, or is replaced; then it is cut off. -1s: no bound", "TIME",
+           "15s");
+  add_read(command, "--close-timeout", serve.close_timeout, read_duration,
+           "What running handlers of one session get when it closes", "TIME", "as --drain-timeout");
   command.add_option("--loops", global.loops, "Event loops; 0: one per core")->default_str("0");
   add_json(command, serve.json, "Lines of JSON");
   command.preparse_callback([&global](std::size_t) {
@@ -178,7 +181,12 @@ void add_serve(CLI::App& app, ServeOptions& serve, GlobalOptions& global) {
       "  pull /call_back?path=P         pulls P from the caller, passes the reply on\n"
       "  pull /relay?to=ID&path=P       the same from another session\n"
       "  pull /broadcast?path=P         pushes the body to P of all other sessions\n"
-      "  push /log                      printed");
+      "  push /log                      printed\n"
+      "\nSignals:\n"
+      "  SIGTERM, SIGINT                stops accepting, answers what was read, ends; the second one ends at once\n"
+      "  SIGUSR2                        starts the program anew with the listening sockets; when the new process is\n"
+      "                                 ready, this one ends as on SIGTERM. Nobody is refused, no reply is lost\n"
+      "Sockets passed by systemd (LISTEN_FDS) are used, and systemd is told (NOTIFY_SOCKET).");
 }
 
 void add_decode(CLI::App& app, DecodeOptions& decode) {

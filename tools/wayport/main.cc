@@ -6,12 +6,14 @@
 #include <future>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "wayport/base/log.h"
 #include "wayport/base/runtime.h"
 #include "wayport/base/signals.h"
+#include "wayport/rpc/graceful/graceful.h"
 #include "wayport/tools/bench/bench.h"
 #include "wayport/tools/wayport/call.h"
 #include "wayport/tools/wayport/cli.h"
@@ -72,6 +74,7 @@ struct Run {
   const GlobalOptions& global;
   Log& log;
   Console& console;
+  rpc::ProcessStart* start;  // of serve
 
   template <class F>
   int with_runtime(F command) {
@@ -88,8 +91,7 @@ struct Run {
   }
 
   int operator()(const ServeOptions& options) {
-    return until_signal(
-        [&](Runtime& runtime, Interrupt& interrupt) { return serve(runtime, options, console, interrupt); });
+    return with_runtime([&](Runtime& runtime) { return serve(runtime, options, console, *start); });
   }
   int operator()(const CallOptions& options) {
     return with_runtime([&](Runtime& runtime) { return call(runtime, options, console); });
@@ -116,6 +118,16 @@ int run(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   const Parsed parsed = parse_command_line(argc, argv, std::cout, std::cerr);
   if (!parsed.invocation) return parsed.exit_code;
+  // Before argv is blanked: a successor needs it as it was.
+  std::optional<rpc::ProcessStart> start;
+  if (std::holds_alternative<ServeOptions>(parsed.invocation->command)) {
+    Result<rpc::ProcessStart> captured = rpc::ProcessStart::capture();
+    if (!captured) {
+      std::cerr << "error: " << captured.error().to_string() << "\n";
+      return kExitFailure;
+    }
+    start.emplace(*std::move(captured));
+  }
   blank_secrets(argc, argv);
   LogOptions log_options;
   log_options.level = parsed.invocation->global.log_level.value_or(LogLevel::error);
@@ -125,7 +137,7 @@ int run(int argc, char** argv) {
     return kExitFailure;
   }
   Console console{std::cin, std::cout, std::cerr, ::isatty(STDOUT_FILENO) == 1};
-  Run command{parsed.invocation->global, **log, console};
+  Run command{parsed.invocation->global, **log, console, start ? &*start : nullptr};
   return std::visit(command, parsed.invocation->command);
 }
 

@@ -28,7 +28,8 @@ struct ServeOptions {
   std::vector<framing::PeerVersion> versions;  // none: as `wire` says; one: for all; else one per address
   WireOptions wire{};
   Duration read_timeout{0};
-  Duration close_timeout = std::chrono::seconds(15);
+  std::optional<Duration> close_timeout{};            // nullopt: drain_timeout
+  Duration drain_timeout = std::chrono::seconds(15);  // negative: no bound
   bool json = false;
 };
 
