@@ -1,0 +1,230 @@
+#include "wayport/transport/kcp/kcp_session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "wayport/transport/kcp/testing/kcp_pair.h"
+
+namespace wayport::transport::kcp {
+namespace {
+
+using namespace testing;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+KcpOptions fast(ExtensionWish extension = ExtensionWish::off) {
+  KcpOptions options;
+  options.set_nodelay(true, 10, 2, true);
+  options.extension = extension;
+  return options;
+}
+CloseReason done() { return CloseReason::local(ErrorCode::local_closed, "done"); }
+
+TEST(KcpSession, MessagesKeepTheirEndsAndStreamsJoinThem) {
+  KcpPair messages(fast(), {});
+  messages.a.write("one");
+  messages.a.write("two");
+  messages.run(seconds(1));
+  EXPECT_THAT(messages.b.message_ends, ElementsAre(3u, 6u));
+  KcpOptions options = fast();
+  options.stream_mode = options.write_delay = true;
+  KcpPair stream(options, {});
+  stream.a.write("one");
+  stream.a.write("two");
+  stream.run(seconds(1));
+  EXPECT_EQ(stream.b.received, "onetwo");
+  EXPECT_TRUE(stream.b.message_ends.empty());
+  EXPECT_EQ(stream.a.datagrams, 1u);
+}
+
+TEST(KcpSession, AMessageOfManyFragmentsArrivesWhole) {
+  KcpOptions options = fast();
+  options.receive_window = options.send_window = 256;
+  KcpPair pair(options, {.loss = 0.1});
+  const std::string message(200'000, 'm');
+  ASSERT_TRUE(*pair.a.session->write_message(as_bytes(message)));
+  EXPECT_EQ(pair.a.session->write_message(as_bytes(std::string(400'000, 'm'))).error().code, ErrorCode::too_large);
+  pair.run(seconds(30));
+  EXPECT_EQ(pair.b.received, message);
+  EXPECT_THAT(pair.b.message_ends, ElementsAre(200'000u));
+}
+
+TEST(KcpSession, AnIdleSessionSendsNothingAndArmsNothingButALongTimer) {
+  KcpPair pair(fast(), {});
+  pair.a.write("hello");
+  pair.run(seconds(10));
+  const std::uint64_t before = pair.a.datagrams + pair.b.datagrams, steps = pair.steps;
+  pair.run(seconds(300));
+  EXPECT_EQ(pair.a.datagrams + pair.b.datagrams, before);
+  EXPECT_LE(pair.steps - steps, 16u);  // stages of the wheel
+  EXPECT_LT(pair.a.session->memory_bytes(), 3000u);
+  EXPECT_EQ(pair.a.pool.bytes_in_use(), 0u);
+}
+
+TEST(KcpSession, WithoutTheExtensionNothingIsSentOnClose) {
+  KcpPair pair(fast(), {});
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  const std::uint64_t before = pair.a.datagrams;
+  pair.a.session->close(done(), seconds(5));
+  pair.run(seconds(1));
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.a.datagrams, before);
+  EXPECT_EQ(pair.b.closes, 0);
+}
+
+TEST(KcpSession, ALingeringCloseDeliversWhatWasWritten) {
+  KcpOptions options = fast();
+  options.stream_mode = true;
+  KcpPair pair(options, {.loss = 0.2});
+  const std::string text(50'000, 't');
+  pair.a.write(text);
+  pair.a.session->close(done(), seconds(60));
+  pair.run(seconds(60));
+  EXPECT_EQ(pair.b.received, text);
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.a.closed->error.code, ErrorCode::local_closed);
+}
+
+TEST(KcpSession, ALingerEndsInTimeWhenThePeerIsGone) {
+  KcpPair pair(fast(), {.loss = 1});
+  pair.a.write("nobody hears this");
+  pair.a.session->close(done(), seconds(3));
+  pair.run(milliseconds(2990));
+  EXPECT_EQ(pair.a.closes, 0);
+  pair.run(milliseconds(20));
+  EXPECT_EQ(pair.a.closes, 1);
+}
+
+TEST(KcpExtension, HalfCloseThenAnswerThenOrderlyEndOverALossyLink) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(seed);
+    KcpPair pair(fast(ExtensionWish::ask), {.loss = 0.2, .duplicate = 0.1, .reorder = 0.1}, seed);
+    pair.a.write("question");
+    pair.run_until(seconds(60), [&] { return pair.b.received == "question"; });
+    pair.a.session->shutdown_write();
+    ASSERT_TRUE(pair.run_until(seconds(60), [&] { return pair.b.read_ends == 1; }));
+    pair.b.write(std::string(20'000, 'a'));
+    pair.b.session->shutdown_write();
+    ASSERT_TRUE(pair.run_until(seconds(60), [&] { return pair.a.read_ends == 1; }));
+    EXPECT_EQ(pair.a.received.size(), 20'000u);
+    ASSERT_TRUE(pair.run_until(seconds(120), [&] { return pair.a.closes == 1 && pair.b.closes == 1; }));
+    EXPECT_EQ(pair.a.closed->error.code, ErrorCode::peer_closed);
+  }
+}
+
+TEST(KcpExtension, IsOffTheWireUnlessBothAsk) {
+  for (const auto& [a, b] :
+       {std::pair(ExtensionWish::ask, ExtensionWish::off), std::pair(ExtensionWish::off, ExtensionWish::ask),
+        std::pair(ExtensionWish::off, ExtensionWish::off)}) {
+    KcpPair pair;
+    std::vector<std::string> sent;
+    pair.a.tap = pair.b.tap = &sent;
+    pair.a.start(fast(a), KcpSession::Role::dialer);
+    pair.b.start(fast(b), KcpSession::Role::accepted);
+    pair.a.write("hello");
+    pair.b.write("hello");
+    pair.run(seconds(100));
+    pair.a.session->shutdown_write();
+    pair.b.session->close(done(), Duration(0));
+    pair.run(seconds(1));
+    EXPECT_FALSE(pair.a.session->extension_agreed());
+    for (const std::string& datagram : sent) {
+      SegmentReader reader(as_bytes(datagram), 7);
+      while (const auto segment = reader.next()) {
+        EXPECT_TRUE(segment->cmd == kPush || segment->cmd == kAck);
+        if (segment->cmd != kPush) EXPECT_TRUE(segment->payload.empty());
+      }
+    }
+    EXPECT_LE(sent.size(), 4u);
+  }
+}
+
+TEST(KcpExtension, ResetEndsThePeerAtOnce) {
+  KcpPair pair(fast(ExtensionWish::ask), {});
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  ASSERT_TRUE(pair.a.session->extension_agreed() && pair.b.session->extension_agreed());
+  pair.b.session->close(CloseReason::local(ErrorCode::overloaded, "too busy"), Duration(0));
+  pair.run(milliseconds(50));
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.a.closed->by, CloseReason::By::peer);
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("reset"));
+}
+
+TEST(KcpExtension, SilenceEndsASessionAndKeepAlivesPreventIt) {
+  KcpPair pair(fast(ExtensionWish::ask), {});
+  pair.a.write("hello");
+  pair.run(std::chrono::minutes(30));
+  EXPECT_EQ(pair.a.closes + pair.b.closes, 0);
+  pair.links[0].loss = pair.links[1].loss = 1;
+  pair.run(seconds(61));
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.b.closes, 1);
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("liveness_timeout"));
+}
+
+TEST(KcpSession, ADeadLinkEndsTheSession) {
+  KcpPair pair(fast(), {});
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  pair.links[0].loss = 1;
+  pair.a.write("lost");
+  pair.run(seconds(300));
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("dead_link"));
+  EXPECT_EQ(pair.a.counters.lost_segments.read(), 19u);
+}
+
+TEST(KcpSession, AReaderThatReadsLateOpensTheWindowWithoutAProbe) {
+  KcpOptions options = fast();
+  options.receive_window = 4;
+  KcpPair pair(options, {});
+  pair.a.write("message");  // teaches the window
+  pair.run(seconds(1));
+  pair.b.reading = false;
+  for (int i = 0; i < 10; ++i) pair.a.write("message");
+  pair.run(milliseconds(300));
+  EXPECT_EQ(pair.b.session->arq().received().waiting(), 4u);
+  pair.b.reading = true;
+  pair.b.read();
+  pair.run(milliseconds(150));
+  EXPECT_EQ(pair.b.received.size(), 77u);
+}
+
+TEST(KcpSession, AFullSinkLosesNothing) {
+  KcpOptions options = fast();
+  options.fec_data = 3;
+  options.fec_parity = 2;
+  KcpPair pair(options, {});
+  pair.a.full = true;
+  pair.a.write(std::string(20'000, 'x'));
+  pair.run(seconds(1));
+  EXPECT_EQ(pair.a.datagrams, 0u);
+  EXPECT_FALSE(pair.a.session->flush(pair.a));
+  pair.a.full = false;
+  EXPECT_TRUE(pair.a.session->flush(pair.a));
+  pair.run(seconds(5));
+  EXPECT_EQ(pair.b.received.size(), 20'000u);
+}
+
+TEST(KcpOptions, EachBoundOnBothSides) {
+  const auto refused = [](auto change) {
+    KcpOptions options;
+    change(options);
+    return !options.check().has_value();
+  };
+  EXPECT_FALSE(refused([](KcpOptions& o) { o.receive_window = 65535; }));
+  EXPECT_TRUE(refused([](KcpOptions& o) { o.receive_window = 65536; }));
+  EXPECT_FALSE(refused([](KcpOptions& o) { o.mtu = 1500; }));
+  EXPECT_TRUE(refused([](KcpOptions& o) { o.mtu = 1501; }));
+  EXPECT_FALSE(refused([](KcpOptions& o) { o.fec_data = 128, o.fec_parity = 128; }));
+  EXPECT_TRUE(refused([](KcpOptions& o) { o.fec_data = 128, o.fec_parity = 129; }));
+  EXPECT_TRUE(refused([](KcpOptions& o) { o.fec_data = 3; }));
+  EXPECT_TRUE(refused([](KcpOptions& o) { o.interval = milliseconds(9); }));
+}
+
+}  // namespace
+}  // namespace wayport::transport::kcp
