@@ -37,6 +37,9 @@ struct HandlerOptions {
   // Coroutines and blocking functions: a pull that they have not answered so long after it was read is answered with
   // 504; what they answer later is dropped. They see it in Context::deadline(). Zero: none.
   Duration deadline{0};
+  // What is pushed here goes on with something that was admitted already, such as the data of a stream: limiters let it
+  // pass, for one lost push would end all of it.
+  bool continuation = false;
   // Of this route only; hooks of headers and sessions can never run here and are refused (plugin.h).
   std::vector<std::shared_ptr<Plugin>> plugins{};
 };

@@ -73,11 +73,11 @@ class PreWriteReply { public: virtual Status pre_write_reply(OutgoingView& reply
 class PostWriteReply { public: virtual Status post_write_reply(const OutgoingView& reply) = 0; protected: ~PostWriteReply() = default; };
 // clang-format on
 
-// Not in the original: a pair, for calls that get as far as a route, or find that there is none. What is refused before
-// (a bad uri, a hook of headers, a closing session, output_bytes_max) has neither; PostWriteReply and SessionCounters
-// tell of it. For each begin_call() that returned ok, end_call() runs exactly once, when the call has
-// been answered, dropped, or its session is gone; also for calls without a route (Call::route() is null). For what is
-// counted per call: limits, statistics.
+// Not in the original: a pair, for calls that get as far as a route, or find that there is none (Call::route() is null
+// then). What is refused before (a bad uri, a hook of headers, a closing session, output_bytes_max) has neither;
+// PostWriteReply and SessionCounters tell of it. For each begin_call() that returned ok, end_call() runs exactly once:
+// when the handler is done with the call, which may be after a deadline has answered it, when the call was refused, or
+// when its session is gone. For what is counted per call: limits, statistics.
 class CallGuard {
  public:
   virtual Status begin_call(Call& call) = 0;

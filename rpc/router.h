@@ -74,6 +74,7 @@ class Router {
   }
   void place(Route& route, const HandlerOptions& options) {
     route.deadline = options.deadline;
+    route.continuation = options.continuation;
     tree_->place(route, *group_, options.plugins);
   }
 

@@ -26,6 +26,7 @@ struct Route {
   std::shared_ptr<Handler> handler;
   // Pulls that finish later and have not by then are answered with 504. Zero: none.
   Duration deadline{0};
+  bool continuation = false;                  // HandlerOptions
   std::unique_ptr<const RouteHooks> hooks{};  // null: none
 };
 

@@ -94,7 +94,8 @@ StreamService::StreamService(Peer& peer, StreamOptions options) {
   router.on_pull(state_->options.prefix + "/open", [state = state_](Context& context) { state->accept(context); });
   for (const StreamMessage::Kind kind : kStreamMessageKinds) {
     router.on_push(state_->options.prefix + "/" + std::string(route_of(kind)),
-                   [state = state_, kind](Context& context) { state->receive(kind, context.call()); });
+                   [state = state_, kind](Context& context) { state->receive(kind, context.call()); },
+                   {.continuation = true});
   }
 }
 

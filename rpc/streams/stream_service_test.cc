@@ -16,6 +16,7 @@
 
 #include "wayport/base/co.h"
 #include "wayport/base/log_testing.h"
+#include "wayport/rpc/plugins/limiter/limiter.h"
 #include "wayport/rpc/session_driver.h"
 
 namespace wayport::rpc {
@@ -241,6 +242,19 @@ TEST_F(StreamServiceTest, ASlowReaderStopsTheWriterAtTheWindow) {
   stream->writer.finish();
   EXPECT_EQ(*run(stream->reader.drain()), 0u);
   EXPECT_EQ(sum(*serving, &StreamCounters::buffered_bytes_peak), window);
+}
+
+TEST_F(StreamServiceTest, ALimiterLimitsWhatOpensAndDropsNoPiece) {
+  make();
+  server->plugins().add(std::make_shared<plugins::CallLimiter>(
+      plugins::CallLimiterOptions{.total = {.per_second = 0.001, .burst = 1}, .per_source = {}}));
+  serving->on_open("/drain", drain);
+  connect();
+  Reply<Stream> stream = open("/drain");
+  EXPECT_EQ(run(write_status(*stream, 1 << 20)), code::kOk);
+  stream->writer.finish();
+  EXPECT_EQ(*run(stream->reader.drain()), 0u);
+  EXPECT_EQ(open("/drain").status().code, code::kServiceUnavailable);
 }
 
 TEST_F(StreamServiceTest, AStuckStreamLetsAnotherGoOn) {

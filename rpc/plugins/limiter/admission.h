@@ -3,7 +3,9 @@
 //
 // Any thread, without locks: one atomic addition for the total, one look into a fixed table for the source. What a
 // limit counts is exact over all threads, but for this: when the first two calls of one source come on two threads at
-// the same moment, the source may get two places in the table, so twice its limits, until one of them is empty.
+// the same moment, the source may get two places in the table, so twice its limits, until one of them is empty;
+// and one that was admitted untracked, because the table was full, leaves as if it had been tracked, so a source that
+// got a place meanwhile may have one more inside than its limit.
 #pragma once
 
 #include <array>

@@ -137,8 +137,12 @@ SourceKey CallLimiter::source_of(const Call& call) const {
   return source_of_address(static_cast<SessionDriver&>(call.session().host()).peer());
 }
 
+bool CallLimiter::passes(const Call& call) const noexcept {
+  return call.kind() == Call::Kind::push && (!options_.limit_pushes || (call.route() && call.route()->continuation));
+}
+
 Status CallLimiter::begin_call(Call& call) {
-  if (call.kind() == Call::Kind::push && !options_.limit_pushes) return {};
+  if (passes(call)) return {};
   if (options_.turn_budget > Duration::zero() &&
       call.session().host().exact_now() - call.received() > options_.turn_budget) {
     return refuse(call, Refusal::turn_budget);
@@ -152,7 +156,7 @@ Status CallLimiter::begin_call(Call& call) {
 }
 
 void CallLimiter::end_call(const Call& call, std::int32_t) noexcept {
-  if (call.kind() == Call::Kind::push && !options_.limit_pushes) return;
+  if (passes(call)) return;
   admission_.leave(source_of(call));
 }
 

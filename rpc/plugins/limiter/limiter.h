@@ -75,7 +75,8 @@ struct CallLimiterOptions {
   // calls that happen to arrive together are refused without need. Zero: no bound.
   Duration turn_budget = std::chrono::milliseconds(10);
   std::size_t sources_max = 64 * 1024;  // that are told apart; 16 bytes each. Further ones see only the total limits.
-  bool limit_pushes = true;             // false: pushes pass, uncounted
+  // False: pushes pass, uncounted. Pushes to routes with HandlerOptions::continuation (streams) always do.
+  bool limit_pushes = true;
   // Instead of the address; the same for begin and end of a call, on the session's loop. For instance a hash of the
   // user that an authentication plugin noted in the session's store.
   std::function<SourceKey(const Call&)> source_of{};
@@ -97,6 +98,7 @@ class CallLimiter final : public Plugin, public CallGuard {
  private:
   SourceKey source_of(const Call& call) const;
   Status refuse(Call& call, Refusal why);
+  bool passes(const Call& call) const noexcept;
 
   const CallLimiterOptions options_;
   Admission admission_;

@@ -173,6 +173,19 @@ TEST_F(CallLimiterTest, PushesMayBeLeftAlone) {
   EXPECT_EQ(limiter.counts().at_once, 0u);
 }
 
+TEST_F(CallLimiterTest, PushesThatGoOnWithWhatWasAdmittedPass) {
+  CallLimiter limiter({.total = {.per_second = 1, .burst = 1}, .per_source = {}});
+  int handled = 0;
+  pair.right.on_push("/data", [&](Call&) { ++handled; });
+  pair.right.router.all().back()->continuation = true;
+  install(limiter, pair.right);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(pair.left.push("/data", "x").has_value());
+  pair.drive();
+  EXPECT_EQ(handled, 3);
+  EXPECT_EQ(limiter.counts().refused_count(), 0u);
+  EXPECT_EQ(limiter.counts().at_once, 0u);
+}
+
 TEST_F(CallLimiterTest, WhatHasNoRouteIsLimitedToo) {
   CallLimiter limiter({.total = {.per_second = 1, .burst = 1}, .per_source = {}});
   install(limiter, pair.right);
