@@ -559,6 +559,7 @@ Chain SessionCore::flush() {
     }
   }
   written_ += output_.size();
+  if (!output_.empty()) last_output_ = host_.now();
   if (!output_.empty() && write_timeout_ > Duration::zero() && !write_deadline_.armed()) {
     taken_at_check_ = written_ - output_.size() - host_.unsent();
     host_.arm(write_deadline_, host_.now() + write_timeout_);

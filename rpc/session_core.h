@@ -133,6 +133,7 @@ class SessionCore {
   std::size_t outstanding_calls() const noexcept { return calls_.size(); }
   TimePoint last_packet() const noexcept { return last_packet_; }  // when the last whole one was read
   TimePoint last_bytes() const noexcept { return last_bytes_; }    // when anything at all was read
+  TimePoint last_output() const noexcept { return last_output_; }  // when anything at all was written
   // Not read because the peer leaves too many of its replies untaken: silence says nothing about it.
   bool reading_paused() const noexcept { return reading_paused_; }
   void set_read_timeout(Duration timeout);
@@ -232,6 +233,7 @@ class SessionCore {
   std::size_t unconsumed_ = 0;        // bytes of an unfinished packet that the stream holds for us
   TimePoint last_packet_{};
   TimePoint last_bytes_{};
+  TimePoint last_output_{};
   TimePoint close_due_{};
   Duration read_timeout_;
   Duration write_timeout_;

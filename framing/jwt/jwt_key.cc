@@ -68,15 +68,17 @@ Result<JwtKey> JwtKey::secret(std::string id, JwtAlgorithm algorithm, std::strin
                   "the secret has " + std::to_string(bytes.size()) + " bytes; it needs " +
                       std::to_string(kJwtSecretBytesMin) + " or more");
   }
-  return JwtKey(std::move(id), algorithm, keep(bytes), known(algorithm).signature_bytes);
+  JwtKey key(std::move(id), algorithm, known(algorithm).signature_bytes);
+  key.secret_ = keep(bytes);
+  return key;
 }
 
 Result<JwtKey> JwtKey::public_key(std::string id, JwtAlgorithm algorithm, std::string_view pem) {
   if (symmetric(algorithm)) return refuse(id, algorithm, "this algorithm takes a secret, not a public key");
   const std::unique_ptr<BIO, decltype(&BIO_free_all)> source(
       BIO_new_mem_buf(pem.data(), static_cast<int>(std::min<std::size_t>(pem.size(), 1 << 20))), &BIO_free_all);
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      source ? PEM_read_bio_PUBKEY(source.get(), nullptr, nullptr, nullptr) : nullptr, &EVP_PKEY_free);
+  const JwtPublicKey key(source ? PEM_read_bio_PUBKEY(source.get(), nullptr, nullptr, nullptr) : nullptr,
+                         &EVP_PKEY_free);
   ERR_clear_error();
   if (!key) return refuse(id, algorithm, "no public key in PEM form (BEGIN PUBLIC KEY) was given");
   if (!elliptic(algorithm)) {
@@ -87,7 +89,9 @@ Result<JwtKey> JwtKey::public_key(std::string id, JwtAlgorithm algorithm, std::s
                     "the RSA key has " + std::to_string(bits) + " bits; allowed are " + std::to_string(kJwtRsaBitsMin) +
                         " to " + std::to_string(kJwtRsaBitsMax));
     }
-    return JwtKey(std::move(id), algorithm, keep(pem), static_cast<std::size_t>(EVP_PKEY_get_size(key.get())));
+    JwtKey made(std::move(id), algorithm, static_cast<std::size_t>(EVP_PKEY_get_size(key.get())));
+    made.public_key_ = key;
+    return made;
   }
   char curve[64] = {};
   std::size_t size = 0;
@@ -97,7 +101,15 @@ Result<JwtKey> JwtKey::public_key(std::string id, JwtAlgorithm algorithm, std::s
     ERR_clear_error();
     return refuse(id, algorithm, std::string("the key is not on the curve ") + known(algorithm).curve);
   }
-  return JwtKey(std::move(id), algorithm, keep(pem), known(algorithm).signature_bytes);
+  JwtKey made(std::move(id), algorithm, known(algorithm).signature_bytes);
+  made.public_key_ = key;
+  return made;
+}
+
+bool JwtKey::holds(std::string_view signed_part, std::string_view signature) const noexcept {
+  if (signature.size() != signature_bytes_) return false;
+  return secret_ ? jwt_mac_holds(algorithm_, *secret_, signed_part, signature)
+                 : jwt_signature_holds(algorithm_, public_key_, signed_part, signature);
 }
 
 }  // namespace wayport::framing

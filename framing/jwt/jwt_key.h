@@ -22,11 +22,12 @@ inline constexpr int kJwtRsaBitsMax = 16384;  // a larger one only costs time
 
 class JwtKey {
  public:
-  // HS256, HS384, HS512. `id` is what `kid` selects; empty: only for tokens without one. invalid_argument: another
+  // HS256, HS384, HS512. `id` is what `kid` selects; empty: for tokens without one, and the only key of its algorithm then
+  // (JwtVerifier::make). invalid_argument: another
   // algorithm, fewer than kJwtSecretBytesMin bytes, or text that looks like a PEM file.
   static Result<JwtKey> secret(std::string id, JwtAlgorithm algorithm, std::string_view bytes);
-  // RS256 ... ES512, from the PEM text of a public key ("BEGIN PUBLIC KEY"). invalid_argument: no such key, of another
-  // kind or curve than the algorithm's, RSA of fewer than kJwtRsaBitsMin bits.
+  // RS256 ... ES512, from the PEM text of a public key ("BEGIN PUBLIC KEY"), which is read here, once. invalid_argument: no
+  // such key, of another kind or curve than the algorithm's, RSA of fewer than kJwtRsaBitsMin bits.
   static Result<JwtKey> public_key(std::string id, JwtAlgorithm algorithm, std::string_view pem);
 
   const std::string& id() const noexcept { return id_; }
@@ -35,14 +36,15 @@ class JwtKey {
 
  private:
   friend class JwtVerifier;
-  JwtKey(std::string id, JwtAlgorithm algorithm, std::shared_ptr<const std::string> material,
-         std::size_t signature_bytes)
-      : id_(std::move(id)), algorithm_(algorithm), material_(std::move(material)), signature_bytes_(signature_bytes) {}
+  JwtKey(std::string id, JwtAlgorithm algorithm, std::size_t signature_bytes)
+      : id_(std::move(id)), algorithm_(algorithm), signature_bytes_(signature_bytes) {}
+  bool holds(std::string_view signed_part, std::string_view signature) const noexcept;
 
   std::string id_;
   JwtAlgorithm algorithm_;
-  std::shared_ptr<const std::string> material_;  // wiped with its last owner
   std::size_t signature_bytes_;
+  std::shared_ptr<const std::string> secret_;  // HS; wiped with its last owner
+  JwtPublicKey public_key_;                    // RS, ES
 };
 
 }  // namespace wayport::framing

@@ -162,6 +162,11 @@ Result<JwtVerifier> JwtVerifier::make(std::vector<JwtKey> keys, JwtOptions optio
       if (keys[i].id() == keys[j].id() && !keys[i].id().empty()) {
         return fail(ErrorCode::invalid_argument, "two token keys have the id " + escape(keys[i].id()));
       }
+      if (keys[i].algorithm() == keys[j].algorithm() && (keys[i].id().empty() || keys[j].id().empty())) {
+        return fail(ErrorCode::invalid_argument,
+                    "a token key for " + std::string(to_string(keys[i].algorithm())) +
+                        " has no id, but is not the only one for it: give each its id, which `kid` selects");
+      }
     }
   }
   if (options.leeway < std::chrono::seconds(0) || options.leeway > kJwtLeewayMax) {
@@ -171,15 +176,27 @@ Result<JwtVerifier> JwtVerifier::make(std::vector<JwtKey> keys, JwtOptions optio
   return JwtVerifier(std::move(keys), std::move(options));
 }
 
-const JwtKey* JwtVerifier::signer(std::optional<std::string_view> key_id, JwtAlgorithm algorithm,
-                                  std::string_view signed_part, std::string_view signature,
-                                  std::string_view signature_text) const {
-  for (const JwtKey& key : keys_) {
-    if (key.algorithm() != algorithm || (key_id && key.id() != *key_id)) continue;
-    if (key.signature_bytes() != signature.size()) continue;
-    if (jwt_signature_holds(algorithm, *key.material_, signed_part, signature, signature_text)) return &key;
+Result<const JwtKey*> JwtVerifier::choose(const std::optional<std::string>& key_id, JwtAlgorithm algorithm) const {
+  const auto named = [&](const JwtKey& key) { return !key_id || key.id() == *key_id; };
+  if (std::ranges::none_of(keys_, named)) {
+    return fail(ErrorCode::not_found, "the token's `kid` " + escape(*key_id, 64) + " names no configured key");
   }
-  return nullptr;
+  const JwtKey* chosen = nullptr;
+  for (const JwtKey& key : keys_) {
+    if (key.algorithm() != algorithm || !named(key)) continue;
+    if (chosen) {
+      return fail(ErrorCode::not_found,
+                  "the token has no `kid`, which it needs because several keys are configured for " +
+                      std::string(to_string(algorithm)));
+    }
+    chosen = &key;
+  }
+  if (!chosen) {
+    return fail(ErrorCode::unsupported, "the token is signed with " + std::string(to_string(algorithm)) +
+                                            ", for which no key is configured" +
+                                            (key_id ? " under the id " + escape(*key_id, 64) : ""));
+  }
+  return chosen;
 }
 
 Result<JwtClaims> JwtVerifier::verify(std::string_view token, std::chrono::sys_seconds now) const {
@@ -192,8 +209,7 @@ Result<JwtClaims> JwtVerifier::verify(std::string_view token, std::chrono::sys_s
   if (second == std::string_view::npos || token.find('.', second + 1) != std::string_view::npos) {
     return fail(ErrorCode::malformed, "the token has not exactly three parts");
   }
-  const std::string_view signature_text = token.substr(second + 1);
-  const std::array parts{token.substr(0, first), token.substr(first + 1, second - first - 1), signature_text};
+  const std::array parts{token.substr(0, first), token.substr(first + 1, second - first - 1), token.substr(second + 1)};
   std::array<std::string, 3> decoded;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     std::optional<std::string> bytes = from_base64url(parts[i]);
@@ -204,19 +220,10 @@ Result<JwtClaims> JwtVerifier::verify(std::string_view token, std::chrono::sys_s
   }
 
   WAYPORT_TRY_ASSIGN(const Header header, read_header(decoded[0]));
-  if (header.key_id && std::ranges::none_of(keys_, [&](const JwtKey& key) { return key.id() == *header.key_id; })) {
-    return fail(ErrorCode::not_found, "the token's `kid` " + escape(*header.key_id, 64) + " names no configured key");
+  WAYPORT_TRY_ASSIGN(const JwtKey* const key, choose(header.key_id, header.algorithm));
+  if (!key->holds(token.substr(0, second), decoded[2])) {
+    return fail(ErrorCode::refused, "the token's signature is wrong");
   }
-  const auto usable = [&](const JwtKey& key) {
-    return key.algorithm() == header.algorithm && (!header.key_id || key.id() == *header.key_id);
-  };
-  if (std::ranges::none_of(keys_, usable)) {
-    return fail(ErrorCode::unsupported, "the token is signed with " + std::string(to_string(header.algorithm)) +
-                                            ", for which no key is configured" +
-                                            (header.key_id ? " under the id " + escape(*header.key_id, 64) : ""));
-  }
-  const JwtKey* key = signer(header.key_id, header.algorithm, token.substr(0, second), decoded[2], signature_text);
-  if (!key) return fail(ErrorCode::refused, "the token's signature is wrong");
 
   auto content = std::make_shared<JwtClaims::Content>();
   WAYPORT_TRY_ASSIGN(content->claims, parse_object(decoded[1], "payload"));

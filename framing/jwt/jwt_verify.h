@@ -9,8 +9,8 @@
 // I/O, no clock. Errors are for logs: they never contain the token, its signature or a secret; tell the peer only that it
 // was refused.
 //
-// verify() may be called by any number of threads. Its cost is bounded by the token's size and, for tokens without `kid`, by
-// the number of keys of the token's algorithm.
+// verify() may be called by any number of threads. Its cost is bounded by the token's size and the check of one signature by
+// one key, which was read when it was made: anybody may send tokens, before any authentication.
 #pragma once
 
 #include <chrono>
@@ -60,17 +60,18 @@ class JwtClaims {
 
 class JwtVerifier {
  public:
-  // invalid_argument: no key, more than kJwtKeysMax, two with one id, a leeway over kJwtLeewayMax or below zero.
+  // Where several keys have one algorithm, tokens need a `kid`. invalid_argument: no key, more than kJwtKeysMax, two with one
+  // id, one without id beside others of its algorithm, a leeway over kJwtLeewayMax or below zero.
   static Result<JwtVerifier> make(std::vector<JwtKey> keys, JwtOptions options = {});
 
   // too_large, malformed (no token, or claims of the wrong type), unsupported (`crit`, an algorithm that no key has),
-  // not_found (`kid`), refused (signature, times, issuer, audience).
+  // not_found (`kid`, or none where it is needed), refused (signature, times, issuer, audience).
   Result<JwtClaims> verify(std::string_view token, std::chrono::sys_seconds now) const;
 
  private:
   JwtVerifier(std::vector<JwtKey> keys, JwtOptions options) : keys_(std::move(keys)), options_(std::move(options)) {}
-  const JwtKey* signer(std::optional<std::string_view> key_id, JwtAlgorithm algorithm, std::string_view signed_part,
-                       std::string_view signature, std::string_view signature_text) const;
+  // The only key that may have signed such a token.
+  Result<const JwtKey*> choose(const std::optional<std::string>& key_id, JwtAlgorithm algorithm) const;
   Result<void> check_claims(const JwtClaims::Content& content, std::chrono::sys_seconds now) const;
 
   std::vector<JwtKey> keys_;

@@ -172,7 +172,6 @@ TEST(JwtVerify, KidSelectsTheKeyAndNothingElse) {
   const std::string payload = R"({"exp":1800000600})";
   EXPECT_EQ(two.verify(token(R"({"alg":"HS256","kid":"old"})", payload), kNow)->key_id(), "old");
   EXPECT_EQ(two.verify(token(R"({"alg":"HS256","kid":"new"})", payload, other), kNow)->key_id(), "new");
-  EXPECT_EQ(two.verify(token(R"({"alg":"HS256"})", payload, other), kNow)->key_id(), "new");
   EXPECT_EQ(code_of(two.verify(token(R"({"alg":"HS256","kid":"old"})", payload, other), kNow)), ErrorCode::refused);
   EXPECT_EQ(code_of(two.verify(token(R"({"alg":"HS256","kid":"older"})", payload), kNow)), ErrorCode::not_found);
   EXPECT_EQ(code_of(two.verify(token(R"({"alg":"HS256","kid":""})", payload), kNow)), ErrorCode::not_found);
@@ -180,6 +179,76 @@ TEST(JwtVerify, KidSelectsTheKeyAndNothingElse) {
   EXPECT_EQ(code_of(two.verify(token(R"({"alg":"HS256","kid":7})", payload), kNow)), ErrorCode::malformed);
   EXPECT_FALSE(JwtVerifier::make({hmac("a"), hmac("a")}).has_value());
   EXPECT_FALSE(JwtVerifier::make({}).has_value());
+}
+
+// Whoever sends tokens makes us check one signature, not one per key.
+TEST(JwtVerify, ATokenWithoutKidIsOnlyForAnAlgorithmWithOneKey) {
+  const std::string other(32, 'o');
+  const std::string without = token(R"({"alg":"HS256"})", R"({"exp":1800000600})");
+  EXPECT_EQ(verifier({hmac("old")}).verify(without, kNow)->key_id(), "old");
+  EXPECT_EQ(verifier({hmac("old"), hmac("new", JwtAlgorithm::hs384, other)}).verify(without, kNow)->key_id(), "old");
+  const Result<JwtClaims> several =
+      verifier({hmac("old"), hmac("new", JwtAlgorithm::hs256, other)}).verify(without, kNow);
+  EXPECT_EQ(code_of(several), ErrorCode::not_found);
+  EXPECT_NE(several.error().detail.find("has no `kid`"), std::string::npos) << several.error().detail;
+  // A key without id beside another one could never be chosen.
+  EXPECT_FALSE(JwtVerifier::make({hmac(), hmac("new", JwtAlgorithm::hs256, other)}).has_value());
+  EXPECT_FALSE(JwtVerifier::make({hmac("old"), hmac()}).has_value());
+  EXPECT_FALSE(JwtVerifier::make({hmac(), hmac()}).has_value());
+  EXPECT_TRUE(JwtVerifier::make({hmac(), hmac({}, JwtAlgorithm::hs384)}).has_value());
+}
+
+TEST(JwtVerify, TheNumberOfKeysIsBoundedAndKidFindsTheLastOne) {
+  std::vector<JwtKey> keys;
+  for (std::size_t i = 0; i < kJwtKeysMax; ++i) {
+    keys.push_back(hmac("k" + std::to_string(i), JwtAlgorithm::hs256, std::string(32, static_cast<char>('0' + i))));
+  }
+  const std::string last(32, static_cast<char>('0' + kJwtKeysMax - 1));
+  EXPECT_EQ(
+      verifier(keys).verify(token(R"({"alg":"HS256","kid":"k63"})", R"({"exp":1800000600})", last), kNow)->key_id(),
+      "k63");
+  keys.push_back(hmac("more"));
+  EXPECT_FALSE(JwtVerifier::make(keys).has_value());
+}
+
+// Signatures of every elliptic curve, made by OpenSSL and cpp-jwt: r and s with leading zeros now and then.
+TEST(JwtVerify, EveryCurveVerifiesWhatItSignedAndNothingElse) {
+  const auto check = [](JwtAlgorithm algorithm, const char* curve, auto sign) {
+    const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen(curve), &EVP_PKEY_free);
+    const auto text = [&](auto write) {
+      const std::unique_ptr<BIO, decltype(&BIO_free_all)> out(BIO_new(BIO_s_mem()), &BIO_free_all);
+      EXPECT_EQ(write(out.get()), 1);
+      char* data = nullptr;
+      const auto size = static_cast<std::size_t>(BIO_get_mem_data(out.get(), &data));
+      return std::string(data, size);
+    };
+    const std::string secret =
+        text([&](BIO* out) { return PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+    const std::string open = text([&](BIO* out) { return PEM_write_bio_PUBKEY(out, key.get()); });
+    const JwtVerifier one = verifier({*JwtKey::public_key("k", algorithm, open)});
+    const std::string part = base64url(R"({"alg":")" + std::string(to_string(algorithm)) + R"(","kid":"k"})") + "." +
+                             base64url(R"({"exp":1800000600})");
+    for (int i = 0; i < 24; ++i) {
+      const std::string signature = sign(secret, part);
+      EXPECT_TRUE(one.verify(part + "." + base64url(signature), kNow).has_value());
+      std::string wrong = signature;
+      wrong[static_cast<std::size_t>(i)] ^= 1;
+      EXPECT_EQ(code_of(one.verify(part + "." + base64url(wrong), kNow)), ErrorCode::refused);
+      EXPECT_EQ(code_of(one.verify(part + "." + base64url(signature.substr(1)), kNow)), ErrorCode::refused);
+    }
+    EXPECT_EQ(code_of(one.verify(part + ".AAAA", kNow)), ErrorCode::refused);
+    EXPECT_FALSE(one.verify(part + "." + base64url(std::string(sign(secret, part).size(), '\0')), kNow).has_value());
+    EXPECT_EQ(ERR_peek_error(), 0u);
+  };
+  check(JwtAlgorithm::es256, "P-256", [](const std::string& key, const std::string& part) {
+    return jwt::PEMSign<jwt::algo::ES256>::sign(key, part).first;
+  });
+  check(JwtAlgorithm::es384, "P-384", [](const std::string& key, const std::string& part) {
+    return jwt::PEMSign<jwt::algo::ES384>::sign(key, part).first;
+  });
+  check(JwtAlgorithm::es512, "P-521", [](const std::string& key, const std::string& part) {
+    return jwt::PEMSign<jwt::algo::ES512>::sign(key, part).first;
+  });
 }
 
 TEST(JwtVerify, WhatAHeaderMayNotSayIsRefused) {

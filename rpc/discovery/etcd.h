@@ -5,7 +5,8 @@
 //   EtcdWatch watch(*client, "/services/", [](const EtcdEvent& event) { ... });
 //
 // Endpoints: "http://host:port" or "https://host:port", with the parameters of the tcp and tls transports behind
-// (https://h:2379?ca=etcd-ca.pem&cert=...&key=...). They are tried in turn; the one that answered is kept.
+// (https://h:2379?ca=etcd-ca.pem&cert=...&key=...). They are tried in turn; the one that answered is kept. With a user,
+// http:// is refused but for loopback (localhost, 127.0.0.0/8, ::1), unless plaintext_login.
 // Connections: one for requests, which go one after the other, and one per watch.
 // Errors: the detail begins with the endpoint and has etcd's message. `refused`: credentials; `unreachable`: no endpoint
 // answers; `not_found` with "compacted": the revision is gone; `too_large`, `overloaded`: a bound below. A request that
@@ -51,6 +52,7 @@ struct EtcdOptions {
   std::size_t page_keys = 1000;                        // asked for at once
   std::string user{};                                  // empty: no authentication
   std::string password{};
+  bool plaintext_login = false;  // user, password and token may go over http:// to hosts that are not loopback
   Duration retry_first = std::chrono::milliseconds(100);  // watches and leases: doubles from here,
   Duration retry_max = std::chrono::seconds(10);          // up to here; each wait is half to whole of it
   std::function<std::uint64_t()> random{};                // jitter; null: seeded by the system
@@ -74,7 +76,7 @@ class EtcdClient {
   template <class T>
   using Task = boost::asio::awaitable<Result<T>>;
 
-  // invalid_argument: no endpoint, or one that cannot be read.
+  // invalid_argument: no endpoint, one that cannot be read, or one that a user's password would reach in the clear.
   static Result<std::unique_ptr<EtcdClient>> make(Loop& loop, const transport::Transports& transports,
                                                   EtcdOptions options);
   ~EtcdClient();

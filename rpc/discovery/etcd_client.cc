@@ -23,6 +23,13 @@ Result<std::unique_ptr<EtcdClient>> EtcdClient::make(Loop& loop, const transport
       return fail(ErrorCode::invalid_argument,
                   etcd::fill("endpoint {}: {}", core->endpoints.size() + 1, endpoint.error().detail));
     }
+    if (!core->options.user.empty() && !core->options.plaintext_login && etcd::in_the_clear(*endpoint)) {
+      return fail(
+          ErrorCode::invalid_argument,
+          etcd::fill("endpoint {}: http:// to {} would send user and password in the clear; use https://, or set "
+                     "EtcdOptions::plaintext_login where the network is trusted",
+                     core->endpoints.size() + 1, endpoint->host));
+    }
     core->endpoints.push_back(*std::move(endpoint));
   }
   return std::unique_ptr<EtcdClient>(new EtcdClient(core));

@@ -1,6 +1,7 @@
 #include "wayport/rpc/discovery/etcd_core.h"
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <iterator>
 #include <utility>
 
@@ -30,6 +31,14 @@ Result<etcd::Endpoint> etcd::parse_endpoint(std::string_view text) {
   if (address.parameter("keepalive") == nullptr) address.set_parameter("keepalive", "30s");
   std::string host(rest.substr(0, rest.find('?')));
   return Endpoint{std::string(text.substr(0, text.find('?'))), std::move(host), std::move(address)};
+}
+
+// Names other than localhost are resolved elsewhere, so what they lead to today says nothing.
+bool etcd::in_the_clear(const Endpoint& endpoint) {
+  if (endpoint.address.scheme() != "tcp" || endpoint.address.host() == "localhost") return false;
+  boost::system::error_code error;
+  const auto ip = asio::ip::make_address(endpoint.address.host(), error);
+  return error || !ip.is_loopback();
 }
 
 namespace {

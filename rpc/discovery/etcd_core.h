@@ -25,6 +25,8 @@ struct Endpoint {
 };
 // "http://host:port", "https://host:port?ca=..."; invalid_argument says what is wrong.
 Result<Endpoint> parse_endpoint(std::string_view text);
+// What is sent there may be read on the way: neither https nor loopback.
+bool in_the_clear(const Endpoint& endpoint);
 
 // Whether a request may be made again after it may have reached a server.
 enum class Repeat : bool { no, yes };

@@ -17,8 +17,10 @@ namespace wayport::rpc {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 TEST_F(EtcdTest, PutGetPrefixErase) {
@@ -196,6 +198,26 @@ TEST_F(EtcdTest, AuthenticationLogsInAndRenewsItsToken) {
   EXPECT_EQ(right->counters().logins, 2U);
   ASSERT_TRUE(run_until_events(3));
   EXPECT_EQ(events.back(), "put k=w");
+}
+
+TEST_F(EtcdTest, APasswordGoesInTheClearToLoopbackOnly) {
+  const auto outcome = [&](const std::string& endpoint, bool plaintext_login = false) {
+    const auto made = EtcdClient::make(
+        loop, transports,
+        {.endpoints = {endpoint}, .user = "root", .password = "secret", .plaintext_login = plaintext_login});
+    return made ? std::string() : made.error().detail;
+  };
+  for (const char* here : {"localhost", "127.0.0.1", "127.9.9.9", "[::1]"}) {
+    EXPECT_EQ(outcome("http://" + std::string(here) + ":2379"), "") << here;
+  }
+  for (const char* away : {"10.0.0.1", "etcd.example", "[fd00::1]", "128.0.0.1", "0.0.0.0", "localhost.example"}) {
+    const std::string url = "http://" + std::string(away) + ":2379";
+    EXPECT_THAT(outcome(url), AllOf(StartsWith("endpoint 1: http:// to " + std::string(away) + ":2379"),
+                                    HasSubstr("EtcdOptions::plaintext_login"), Not(HasSubstr("secret"))));
+    EXPECT_EQ(outcome(url, true), "") << away;
+    EXPECT_EQ(outcome("https://" + std::string(away) + ":2379"), "") << away;
+  }
+  EXPECT_TRUE(EtcdClient::make(loop, transports, {.endpoints = {"http://10.0.0.1:2379"}}));  // no user
 }
 
 TEST_F(EtcdTest, EverythingMayGoAtAnyMoment) {

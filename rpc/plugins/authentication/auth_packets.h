@@ -8,8 +8,13 @@
 #include "wayport/framing/codec.h"
 #include "wayport/rpc/pre_session.h"
 #include "wayport/rpc/status.h"
+#include "wayport/transport/stream.h"
 
 namespace wayport::rpc::auth {
+
+// Whether a secret that is sent is read only by the server: encrypted towards one that proved its name, or nobody outside this
+// machine sees it.
+bool is_private(const transport::PeerInfo& peer);
 
 // What a peer may hear of a refusal; everything else is for our log.
 inline Status unauthorized(std::string why) { return Status::make(code::kUnauthorized, std::move(why)); }

@@ -10,12 +10,16 @@
 #include <functional>
 #include <string>
 
+#include "wayport/base/co.h"
+#include "wayport/base/socket.h"
 #include "wayport/framing/base64.h"
+#include "wayport/rpc/plugins/authentication/auth_dials.h"
 #include "wayport/rpc/plugins/authentication/jwt.h"
 #include "wayport/rpc/plugins/authentication/shared_secret.h"
 #include "wayport/rpc/plugins/authentication/shared_secret_proof.h"
 #include "wayport/rpc/plugins/testing/manual_peers.h"
 #include "wayport/rpc/pre_session.h"
+#include "wayport/transport/testing/memory_transport.h"
 
 namespace wayport::rpc {
 namespace {
@@ -54,6 +58,65 @@ class Scripted final : public Plugin, public PostDial, public PostAccept {
  private:
   Script script_;
 };
+
+// Connections in memory that look to the dialling side as if they went elsewhere.
+class Disguise final : public transport::Transport {
+ public:
+  using Paint = std::function<void(transport::PeerInfo&)>;
+  explicit Disguise(Paint paint) : paint_(std::move(paint)) {}
+
+  std::unique_ptr<transport::Dial> dial(const transport::Transports& all, Loop& loop, const transport::Address& address,
+                                        const transport::DialOptions& options,
+                                        transport::OnDialed on_done) const override {
+    return memory_.dial(all, loop, address, options, [paint = paint_, done = std::move(on_done)](auto stream) mutable {
+      if (stream) *stream = std::make_unique<Painted>(*std::move(stream), paint);
+      done(std::move(stream));
+    });
+  }
+  Result<std::unique_ptr<transport::Listener>> listen(const transport::Transports& all, Loop& loop,
+                                                      const transport::Address& address,
+                                                      const transport::ListenOptions& options) const override {
+    return memory_.listen(all, loop, address, options);
+  }
+
+ private:
+  class Painted final : public transport::Stream {
+   public:
+    Painted(std::unique_ptr<transport::Stream> stream, const Paint& paint) : stream_(std::move(stream)) {
+      paint(peer_);
+    }
+    void start(transport::StreamEvents& events) override { stream_->start(events); }
+    void read(bool on) override { stream_->read(on); }
+    transport::Pressure write(Chain&& chain, bool end) override { return stream_->write(std::move(chain), end); }
+    std::size_t queued() const noexcept override { return stream_->queued(); }
+    void shutdown_write() override { stream_->shutdown_write(); }
+    void close(CloseReason reason, transport::Linger linger) override { stream_->close(std::move(reason), linger); }
+    void replace_events(transport::StreamEvents& events) override { stream_->replace_events(events); }
+    const transport::PeerInfo& peer() const noexcept override { return peer_; }
+    Loop& loop() const noexcept override { return stream_->loop(); }
+    unsigned scratch_depth() const noexcept override { return stream_->scratch_depth(); }
+
+   private:
+    std::unique_ptr<transport::Stream> stream_;
+    transport::PeerInfo peer_;
+  };
+
+  const Paint paint_;
+  transport::MemoryTransport memory_;
+};
+
+Disguise::Paint looks_like(const char* scheme, const char* ip, std::optional<bool> tls_verified = {},
+                           std::string server_name = "orders.example") {
+  return [=](transport::PeerInfo& peer) {
+    peer.scheme = scheme;
+    peer.remote = SocketAddress::from_ip(ip, 9090).value();
+    if (!tls_verified) return;
+    transport::TlsPeer tls;
+    tls.verified = *tls_verified;
+    tls.server_name = server_name;
+    peer.tls = std::make_unique<const transport::TlsPeer>(std::move(tls));
+  };
+}
 
 class AuthenticationTest : public ::testing::Test {
  protected:
@@ -108,6 +171,90 @@ class AuthenticationTest : public ::testing::Test {
     co_return Status::make(code::kUnauthorized, "the script is over");
   }
 
+  // The end of a dial from a peer with `of_client` to one with `of_server` over a connection that looks so.
+  Result<Session> dial_disguised(Disguise::Paint paint, std::shared_ptr<Plugin> of_client,
+                                 std::shared_ptr<Plugin> of_server) {
+    reset();
+    const std::string scheme = "disguise" + std::to_string(++disguises);
+    world.transports.add(scheme, std::make_shared<Disguise>(std::move(paint)));
+    PeerOptions options;
+    options.listen = {scheme + "://server"};
+    server = world.dialling(std::move(options));
+    client = world.dialling();
+    server->plugins().add(std::move(of_server));
+    client->plugins().add(std::move(of_client));
+    world.start(*server);
+    world.start(*client);
+    Result<Session> dialled = fail(ErrorCode::internal, "the dial never ended");
+    client->dial_async(scheme + "://server", {}, [&](Result<Session> result) { dialled = std::move(result); });
+    world.settle();
+    return dialled;
+  }
+
+  // Mallory knows no secret: `victim` dials him, and he passes its handshake on to the server. Whether he is in. He may say
+  // in the hello whatever `server_name` is.
+  bool relayed(Peer& victim, const std::string& server_name = {}) {
+    struct {
+      std::optional<Packet> hello, challenge, proof, verdict;
+    } seen;
+    PeerOptions at;
+    at.listen = {"mem://mallory"};
+    const std::unique_ptr<Peer> trap = world.dialling(std::move(at));
+    trap->plugins().add(std::make_shared<Scripted>([&](PreSession& s) -> asio::awaitable<Status> {
+      if (!co_await take(s, seen.hello) || !co_await arrived(seen.challenge)) co_return over();
+      pass_on(s, *seen.challenge);
+      if (!co_await take(s, seen.proof) || !co_await arrived(seen.verdict)) co_return over();
+      pass_on(s, *seen.verdict);
+      co_return over();
+    }));
+    client->plugins().add(std::make_shared<Scripted>([&](PreSession& s) -> asio::awaitable<Status> {
+      if (!co_await arrived(seen.hello)) co_return over();
+      Packet changed = *seen.hello;
+      if (!server_name.empty()) {
+        boost::json::value body = boost::json::parse(std::string_view(changed.body_with_codec).substr(1));
+        body.as_object()["server"] = server_name;
+        changed.body_with_codec = changed.body_with_codec.substr(0, 1) + boost::json::serialize(body);
+      }
+      pass_on(s, changed);
+      if (!co_await take(s, seen.challenge) || !co_await arrived(seen.proof)) co_return over();
+      pass_on(s, *seen.proof);
+      if (!co_await take(s, seen.verdict)) co_return over();
+      co_return seen.verdict->status_code == code::kOk ? Status() : over();
+    }));
+    world.start(*server);
+    world.start(*client);
+    world.start(*trap);
+    if (&victim != server.get()) world.start(victim);
+    std::optional<Result<Session>> mallory;
+    victim.dial_async("mem://mallory", {}, [](const Result<Session>&) {});
+    client->dial_async(ManualPeers::kAddress, {}, [&](Result<Session> result) { mallory = std::move(result); });
+    for (int i = 0; i < 1000 && !mallory; ++i) world.advance(1ms);
+    world.advance(1s);
+    EXPECT_TRUE(seen.hello.has_value()) << "the victim did not begin";
+    EXPECT_TRUE(mallory.has_value());
+    if (mallory && *mallory) session = **mallory;
+    return mallory && mallory->has_value();
+  }
+  static Status over() { return Status::make(code::kUnauthorized, "the script is over"); }
+  static asio::awaitable<bool> take(PreSession& from, std::optional<Packet>& to) {
+    const Result<Packet> packet = co_await from.receive();
+    if (packet) to = *packet;
+    co_return packet.has_value();
+  }
+  asio::awaitable<bool> arrived(const std::optional<Packet>& what) {
+    for (int i = 0; i < 100 && !what; ++i) static_cast<void>(co_await sleep_for(world.loop(), 1ms));
+    co_return what.has_value();
+  }
+  static void pass_on(PreSession& to, const Packet& packet) {
+    framing::OutgoingPacket same;
+    same.header = {packet.seq, packet.type, packet.uri, packet.gzip, packet.status_code, packet.status};
+    same.header_codec = to.options().header_codec;
+    same.body.form = framing::OutgoingBody::Form::verbatim;
+    same.body.bytes = as_bytes(packet.body_with_codec);
+    static_cast<void>(to.send(same));
+  }
+
+  int disguises = 0;
   ManualPeers world;
   std::unique_ptr<Peer> server;
   std::unique_ptr<Peer> client;
@@ -225,7 +372,7 @@ TEST_F(SharedSecret, AReflectedOrReplayedProofIsWorthNothing) {
     const std::string nonce = *framing::from_base64(std::string(body.at("nonce").as_string()));
     const AuthNonce zeros{};
     // An old proof is one over the nonce of an earlier server.
-    const AuthTranscript seen{"", "k1", zeros, attack == "replay" ? Bytes(zeros) : as_bytes(nonce)};
+    const AuthTranscript seen{"", "k1", "", zeros, attack == "replay" ? Bytes(zeros) : as_bytes(nonce)};
     const AuthProof proof = auth_proof(kSecret, attack == "reflect" ? AuthRole::server : AuthRole::client, seen);
     boost::json::object answer{{"proof", base64(proof)}};
     static_cast<void>(s.send_value({2, framing::kTypePull, kAuthProofUri, 0, 0, {}}, framing::kCodecJson,
@@ -242,6 +389,112 @@ TEST_F(SharedSecret, AReflectedOrReplayedProofIsWorthNothing) {
     EXPECT_FALSE(world.dial(*client).has_value());
   }
   EXPECT_EQ(statuses, (std::vector<std::int32_t>{code::kUnauthorized, code::kUnauthorized, code::kOk}));
+}
+
+TEST_F(SharedSecret, APeerThatDialsAndAcceptsRefusesItsOwnProofFromSomebodyElse) {
+  const auto accepts = std::make_shared<SharedSecretServer>(keys("k1", kSecret, "alice"));
+  server->plugins().add(accepts);
+  server->plugins().add(std::make_shared<SharedSecretClient>(keys()));
+  EXPECT_FALSE(relayed(*server));
+  EXPECT_EQ(accepts->counters().refused, 1u);
+  EXPECT_EQ(accepts->counters().accepted, 0u);
+  EXPECT_THAT(log(), HasSubstr("its hello is that of a dial of our own"));
+}
+
+TEST_F(SharedSecret, APeerThatDialsAndAcceptsDoesBothWithOthers) {
+  for (Peer* peer : {server.get(), client.get()}) {
+    peer->plugins().add(std::make_shared<SharedSecretServer>(keys("k1", kSecret, "alice")));
+    peer->plugins().add(std::make_shared<SharedSecretClient>(keys()));
+  }
+  connect();
+  ASSERT_EQ(refused, "");
+  EXPECT_EQ(who(), "alice");
+}
+
+TEST_F(SharedSecret, AHelloIsOnesOwnForAsLongAsItsHandshakeLasts) {
+  const auto dials = std::make_shared<AuthDials>();
+  const AuthDials::Nonce nonce(kAuthNonceBytes, std::byte{7});
+  {
+    const AuthDials::Entry entry(dials, nonce);
+    EXPECT_TRUE(dials->contains(nonce));
+    EXPECT_FALSE(dials->contains(AuthDials::Nonce(kAuthNonceBytes)));
+  }
+  EXPECT_FALSE(dials->contains(nonce));
+}
+
+// What the README says: without names, and without TLS, whoever passes all packets on is believed.
+TEST_F(SharedSecret, AProofThatSomebodyPassesOnHoldsOnlyWhereTheClientMeantItTo) {
+  const auto victim = [&](const std::string& means) {
+    std::unique_ptr<Peer> peer = world.dialling();
+    peer->plugins().add(std::make_shared<SharedSecretClient>(keys(), SharedSecretClientOptions{.server = means}));
+    return peer;
+  };
+  SharedSecretServerOptions options;
+  server->plugins().add(std::make_shared<SharedSecretServer>(keys("k1", kSecret, "alice"), options));
+  EXPECT_TRUE(relayed(*victim("mallory.example")));
+  EXPECT_EQ(who(), "alice");
+
+  options.names = {"orders.example"};
+  for (const char* claimed : {"", "orders.example"}) {
+    SCOPED_TRACE(claimed);
+    reset();
+    world.log.clear();
+    world.advance(1h);
+    server->plugins().add(std::make_shared<SharedSecretServer>(keys("k1", kSecret, "alice"), options));
+    EXPECT_FALSE(relayed(*victim("mallory.example"), claimed));
+    EXPECT_THAT(log(),
+                HasSubstr(*claimed ? "its proof for key k1 is wrong"
+                                   : "meant for mallory.example, which is none of SharedSecretServerOptions::names"));
+  }
+}
+
+TEST_F(SharedSecret, ClientsSayWhomTheyMeanByVerifiedNameElseByAddress) {
+  const auto accepted = [&](Disguise::Paint paint, std::vector<std::string> names, std::string means = {}) {
+    SharedSecretServerOptions options;
+    options.names = std::move(names);
+    const Result<Session> dialled = dial_disguised(
+        std::move(paint), std::make_shared<SharedSecretClient>(keys(), SharedSecretClientOptions{.server = means}),
+        std::make_shared<SharedSecretServer>(keys(), options));
+    if (!dialled) EXPECT_THAT(dialled.error().to_string(), HasSubstr("the server refused; its log says why"));
+    return dialled.has_value();
+  };
+  const auto tcp = looks_like("tcp", "10.0.0.7");
+  const auto verified = looks_like("tls", "10.0.0.7", true);
+  const auto unverified = looks_like("tls", "10.0.0.7", false);
+  EXPECT_TRUE(accepted(tcp, {"10.0.0.7:9090"}));
+  EXPECT_TRUE(accepted(looks_like("tcp", "2001:db8::7"), {"other", "[2001:DB8::7]:9090"}));
+  EXPECT_FALSE(accepted(tcp, {"10.0.0.8:9090"}));
+  EXPECT_FALSE(accepted(tcp, {"10.0.0.7"}));
+  EXPECT_TRUE(accepted(verified, {"ORDERS.example"}));
+  EXPECT_FALSE(accepted(verified, {"10.0.0.7:9090"}));
+  EXPECT_FALSE(accepted(unverified, {"orders.example"})) << "anybody may have any name";
+  EXPECT_TRUE(accepted(unverified, {"10.0.0.7:9090"}));
+  EXPECT_TRUE(accepted(looks_like("tls", "10.0.0.7", true, ""), {"10.0.0.7:9090"})) << "dialled by address";
+  EXPECT_TRUE(accepted(verified, {"here"}, "here"));
+  EXPECT_FALSE(accepted(verified, {"orders.example"}, "here"));
+  EXPECT_TRUE(accepted(verified, {})) << "not checked";
+  EXPECT_FALSE(accepted([](transport::PeerInfo&) {}, {"here"})) << "it has neither";
+}
+
+TEST_F(SharedSecret, NamesOfServersAreBounded) {
+  const std::string longest(kAuthServerBytesMax, 'n');
+  SharedSecretServerOptions options;
+  options.names = {longest};
+  server->plugins().add(std::make_shared<SharedSecretServer>(keys(), options));
+  client->plugins().add(std::make_shared<SharedSecretClient>(keys(), SharedSecretClientOptions{.server = longest}));
+  connect();
+  EXPECT_EQ(refused, "");
+  EXPECT_THROW(SharedSecretClient(keys(), {.server = longest + "n"}), std::logic_error);
+  for (const std::string& bad : {longest + "n", std::string()}) {
+    options.names = {bad};
+    EXPECT_THROW(SharedSecretServer(keys(), options), std::logic_error);
+  }
+  reset();
+  server->plugins().add(std::make_shared<SharedSecretServer>(keys()));
+  const std::string said = R"({"key":"k1","server":")" + longest + R"(n","nonce":")" + base64(AuthNonce{}) + R"("})";
+  const std::vector<Packet> answers = answers_to({{std::string(kAuthHelloUri), said}});
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].status_code, code::kUnauthorized);
 }
 
 TEST_F(SharedSecret, AServerWithoutTheKeyIsFoundOut) {
@@ -402,6 +655,24 @@ TEST_F(Jwt, ATokenIsNotSentInPlainText) {
   client->plugins().add(std::make_shared<JwtClient>(token(kAlice)));
   connect();
   EXPECT_THAT(refused, AllOf(HasSubstr("could be stolen"), HasSubstr("allow_plain_text")));
+}
+
+TEST_F(Jwt, ATokenIsSentOnlyToAVerifiedServerOrWithinThisMachine) {
+  const auto outcome = [&](Disguise::Paint paint, bool allow = false) {
+    const auto accepts = std::make_shared<JwtServer>(verifier(), jwt_options());
+    const Result<Session> dialled = dial_disguised(
+        std::move(paint), std::make_shared<JwtClient>(token(kAlice), JwtClientOptions{.allow_plain_text = allow}),
+        accepts);
+    EXPECT_EQ(accepts->counters().accepted, dialled ? 1u : 0u);
+    return dialled ? "sent" : dialled.error().to_string();
+  };
+  EXPECT_EQ(outcome(looks_like("tls", "10.0.0.7", true)), "sent");
+  EXPECT_THAT(outcome(looks_like("tls", "10.0.0.7", false)),
+              AllOf(HasSubstr("could be stolen"), HasSubstr("certificate is not verified")));
+  EXPECT_THAT(outcome(looks_like("tcp", "10.0.0.7")), AllOf(HasSubstr("could be stolen"), HasSubstr("dial tls://")));
+  EXPECT_EQ(outcome(looks_like("tls", "10.0.0.7", false), true), "sent");
+  EXPECT_EQ(outcome(looks_like("tcp", "127.0.0.1")), "sent");
+  EXPECT_EQ(outcome(looks_like("tls", "::1", false)), "sent");
 }
 
 TEST_F(Jwt, EachDialAsksForAFreshToken) {

@@ -24,15 +24,14 @@ std::chrono::sys_seconds system_seconds() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
-// Encrypted, or nobody outside this machine sees it.
-bool is_private(const transport::PeerInfo& peer) {
+}  // namespace
+
+bool auth::is_private(const transport::PeerInfo& peer) {
   const std::string_view scheme = peer.scheme;
-  if (peer.tls || peer.unix_peer || scheme == "unix") return true;
+  if ((peer.tls && peer.tls->verified) || peer.unix_peer || scheme == "unix") return true;
   const std::string remote = peer.remote.to_string();
   return remote.starts_with("127.") || remote.starts_with("[::1]");
 }
-
-}  // namespace
 
 JwtServer::JwtServer(framing::JwtVerifier verifier, JwtServerOptions options)
     : verifier_(std::make_shared<const framing::JwtVerifier>(std::move(verifier))), options_(std::move(options)) {}
@@ -99,9 +98,13 @@ boost::asio::awaitable<Status> JwtClient::post_dial(PreSession& session) {
 }
 
 boost::asio::awaitable<Status> JwtClient::exchange(PreSession& session) {
-  if (!options_.allow_plain_text && !is_private(session.peer())) {
-    co_return auth::unauthorized("a token sent over " + std::string(session.peer().scheme) +
-                                 " could be stolen: dial tls://, or set JwtClientOptions::allow_plain_text");
+  const transport::PeerInfo& peer = session.peer();
+  if (!options_.allow_plain_text && !auth::is_private(peer)) {
+    co_return auth::unauthorized(
+        "a token sent over " + std::string(peer.scheme) + " could be stolen: " +
+        (peer.tls ? "the server's certificate is not verified; verify it (ca=..., without insecure=1)"
+                  : "dial tls://") +
+        ", or set JwtClientOptions::allow_plain_text");
   }
   const Result<std::string> token = source_();
   if (!token) co_return auth::unauthorized("there is no token to show: " + token.error().to_string());

@@ -5,8 +5,8 @@
 //   server.plugins().add(std::make_shared<rpc::JwtServer>(*verifier));
 //   client.plugins().add(std::make_shared<rpc::JwtClient>([] { return read_token(); }));
 //
-// Whoever sees a token can use it until it expires: the client sends it only over connections that are encrypted or do not
-// leave the machine. The server proves nothing by this; TLS does. Thread-safe; nothing runs per message.
+// Whoever sees a token can use it until it expires: the client sends it only over TLS with a verified server, or connections
+// that do not leave the machine. The server proves nothing by this; TLS does. Thread-safe; nothing runs per message.
 #pragma once
 
 #include <chrono>
@@ -58,7 +58,8 @@ class JwtServer final : public Plugin, public PostAccept {
 std::optional<framing::JwtClaims> jwt_claims(const Session& session);
 
 struct JwtClientOptions {
-  // Over connections that are neither encrypted nor within this machine, the token can be stolen; the dial fails then.
+  // Over connections that are neither TLS with a verified server nor within this machine, the token can be stolen; the dial
+  // fails then, unless this is true.
   bool allow_plain_text = false;
 };
 

@@ -39,11 +39,14 @@ std::optional<std::string> decode_secret(std::string_view text) {
 
 Result<void> SecretKeys::add(std::string_view id, std::string_view secret, std::string_view identity) {
   if (identity.empty()) identity = id;
-  const auto refuse = [id](std::string why) -> Result<void> {
-    return fail(ErrorCode::invalid_argument, "secret key " + escape(id, 64) + ": " + std::move(why));
+  // Nothing that was given is shown: whoever mixes up the two sides of a line has the secret as the id.
+  const auto refuse = [](std::string why) -> Result<void> {
+    return fail(ErrorCode::invalid_argument, "secret key: " + std::move(why));
   };
   if (!is_name(id) || !is_name(identity)) {
-    return refuse("ids and identities are 1 to 64 of A-Z a-z 0-9 . _ -; the identity is " + escape(identity, 64));
+    return refuse(
+        "the id or the identity is not 1 to 64 of A-Z a-z 0-9 . _ - (a line is `id = secret` or `id@identity = "
+        "secret`)");
   }
   if (find(id)) return refuse("the id is there twice");
   if (keys_.size() >= kSecretKeysMax) return refuse("more than " + std::to_string(kSecretKeysMax) + " keys");
@@ -84,6 +87,10 @@ Result<SecretKeys> SecretKeys::parse(std::string_view text, std::string_view sou
     const std::string_view name = trim(line.substr(0, equals));
     const std::size_t at = name.find('@');
     std::optional<std::string> secret = decode_secret(trim(line.substr(equals + 1)));
+    if (secret && secret->empty()) {
+      return fail(ErrorCode::invalid_argument,
+                  where + "no secret stands after the first = (a line is `id = secret` or `id@identity = secret`)");
+    }
     if (!secret) return fail(ErrorCode::invalid_argument, where + "the secret does not decode as base64 or hex");
     const Result<void> added =
         keys.add(name.substr(0, at), *secret, at == std::string_view::npos ? std::string_view() : name.substr(at + 1));

@@ -6,8 +6,9 @@
 //   # a comment
 //
 // One key per line: id, "=", secret; the identity is the id unless "@identity" follows it. Ids and identities are 1 to 64 of
-// A-Z a-z 0-9 . _ -; a secret is base64:, hex:, or text as it stands. Secrets are wiped from memory with their last copy, and
-// never appear in errors. Core: no I/O; files and the environment are read by key_source.h.
+// A-Z a-z 0-9 . _ -; a secret is base64:, hex:, or text as it stands. Secrets are wiped from memory with their last copy.
+// Errors show neither side of a line, only its number: what stands on the left may be a secret without an id. Core: no I/O;
+// files and the environment are read by key_source.h.
 #pragma once
 
 #include <cstddef>

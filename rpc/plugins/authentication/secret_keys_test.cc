@@ -45,7 +45,7 @@ TEST(SecretKeys, AreReadFromLinesInEveryForm) {
 TEST(SecretKeys, WhatIsWrongIsToldWithItsLineAndWithoutTheSecret) {
   const std::string line = " = " + kSecret + "\n";
   for (const auto& [text, why] :
-       {std::pair<std::string, std::string>{"a" + line + "a" + line, "keys:2: secret key a: the id is there twice"},
+       {std::pair<std::string, std::string>{"a" + line + "a" + line, "keys:2: secret key: the id is there twice"},
         {"\n#\nnothing", "keys:3: a line is"},
         {"a b" + line, "1 to 64 of"},
         {"a@b c" + line, "1 to 64 of"},
@@ -61,6 +61,26 @@ TEST(SecretKeys, WhatIsWrongIsToldWithItsLineAndWithoutTheSecret) {
     EXPECT_THAT(error_of(SecretKeys::parse(text, "keys")), AllOf(HasSubstr(why), Not(HasSubstr(kSecret.substr(1)))));
   }
   EXPECT_TRUE(SecretKeys::parse(std::string(64, 'a') + line, "keys").has_value());
+}
+
+// Base64 ends in "=": a line without `id =` looks as if the secret were the id.
+TEST(SecretKeys, ASecretWithoutAnIdIsNotShownAsTheId) {
+  const std::string secret = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
+  for (const std::string& line :
+       {secret + "=\n", secret + "==\n", secret + "\n", "base64:" + secret + "=\n", "k@" + secret + "=\n",
+        secret + "@k=\n", secret + "= = k\n", secret + " = base64:!!\n", secret + " = short\n",
+        secret + " = " + kSecret + "\n" + secret + " = " + kSecret + "\n",
+        std::string("q83vEjRWeJC+/e8SNFZ4kKvN7xI0VniQ=x\n")}) {
+    const std::string error = error_of(SecretKeys::parse("# keys\n" + line, "keys"));
+    EXPECT_THAT(error, AllOf(HasSubstr("keys:"), Not(HasSubstr("q83vEjRWeJC")))) << line;
+  }
+  EXPECT_THAT(error_of(SecretKeys::parse("\n" + secret + "=\n", "keys")), HasSubstr("keys:2: no secret stands after"));
+  SecretKeys keys;
+  for (const auto& [id, value] : {std::pair(secret + "=", kSecret), std::pair(secret, std::string("k"))}) {
+    const Result<void> added = keys.add(id, value);
+    ASSERT_FALSE(added.has_value());
+    EXPECT_THAT(added.error().to_string(), Not(HasSubstr("q83vEjRWeJC")));
+  }
 }
 
 TEST(SecretKeys, TheirNumberIsBounded) {
@@ -124,23 +144,27 @@ class Proof : public ::testing::Test {
 
 // The bytes were computed by Python's hmac from the words of the README.
 TEST_F(Proof, IsWhatTheReadmeSays) {
-  const AuthTranscript seen{"orders/production", "2026-11", client, server};
+  const AuthTranscript seen{"orders/production", "2026-11", "orders.example", client, server};
   EXPECT_EQ(to_hex(auth_proof(kSecret, AuthRole::client, seen)),
-            "042c371c3a96cea2091257b9a58ad51cd8517a5b26ceadc4e872d79462c5ec06");
+            "12ecf12f925036843b6c91970d2d31c01942232ecadc74a821d11b75e31675f4");
   EXPECT_EQ(to_hex(auth_proof(kSecret, AuthRole::server, seen)),
-            "e838f4e6fe947fcfe799f09b4739cbcd2e1f2ddd0cbc8bfeacaff2eb87f65f1e");
+            "fae1996f28d1868cb35bd6873f5e54a54a7899fc85c4d4783d1cb9361da84fe5");
 }
 
 TEST_F(Proof, HoldsForNothingElse) {
-  const AuthTranscript seen{"context", "key", client, server};
+  const AuthTranscript seen{"context", "key", "name", client, server};
   const AuthProof good = auth_proof(kSecret, AuthRole::client, seen);
   EXPECT_TRUE(auth_proof_holds(kSecret, AuthRole::client, seen, good));
   EXPECT_FALSE(auth_proof_holds(kSecret + "x", AuthRole::client, seen, good));
   EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::server, seen, good)) << "reflected";
-  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"context", "key", client, client}, good)) << "replayed";
-  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"context", "key", server, client}, good));
-  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"contex", "tkey", client, server}, good)) << "shifted";
-  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"", "key", client, server}, good));
+  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"context", "key", "name", client, client}, good))
+      << "replayed";
+  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"context", "key", "name", server, client}, good));
+  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"contex", "tkey", "name", client, server}, good))
+      << "shifted";
+  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"context", "key", "other", client, server}, good))
+      << "relayed";
+  EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, {"", "key", "name", client, server}, good));
   EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, seen, Bytes(good).first(31)));
   EXPECT_FALSE(auth_proof_holds(kSecret, AuthRole::client, seen, {}));
 }

@@ -25,6 +25,7 @@ AuthProof auth_proof(std::string_view secret, AuthRole role, const AuthTranscrip
   add_field(text, role == AuthRole::client ? "client" : "server");
   add_field(text, transcript.context);
   add_field(text, transcript.key_id);
+  add_field(text, transcript.server);
   add_field(text, as_text(transcript.client_nonce));
   add_field(text, as_text(transcript.server_nonce));
   AuthProof proof{};

@@ -46,12 +46,13 @@ class Heartbeat::Watch final : public Timer, public std::enable_shared_from_this
  private:
   Duration limit() const noexcept { return pings_ ? options_->timeout : options_->idle_timeout; }
 
-  // When something was last heard, or could not have been.
+  // When something was last heard, or could not have been; of sessions that we do not ping, also when we used them.
   TimePoint last(TimePoint now) {
     SessionCore& core = driver_.core();
     const bool busy = !pings_ && (core.running_handlers() > 0 || core.outstanding_calls() > 0);
     if (busy || core.reading_paused()) excused_ = now;
-    return std::max({core.last_bytes(), core.last_packet(), started_, excused_});
+    const TimePoint heard = std::max({core.last_bytes(), core.last_packet(), started_, excused_});
+    return pings_ ? heard : std::max(heard, core.last_output());
   }
 
   void on_timer() override {
@@ -68,7 +69,11 @@ class Heartbeat::Watch final : public Timer, public std::enable_shared_from_this
     schedule(heard);
   }
 
-  TimePoint next_ping(TimePoint heard) const { return std::max(after(heard, options_->interval), not_before_); }
+  // Due when either direction was silent for the interval: a peer that only sends must hear of us, too.
+  TimePoint next_ping(TimePoint heard) const {
+    const TimePoint said = std::max({driver_.core().last_output(), started_, excused_});
+    return std::max(after(std::min(heard, said), options_->interval), not_before_);
+  }
   void schedule(TimePoint heard) {
     const TimePoint end = after(heard, limit());
     driver_.loop().arm(*this, pings_ && !pinging_ ? std::min(end, next_ping(heard)) : end);
@@ -103,9 +108,10 @@ class Heartbeat::Watch final : public Timer, public std::enable_shared_from_this
                                     format_duration(options_->timeout) + ")"));
     }
     counters_->sessions_idle.fetch_add(1, std::memory_order_relaxed);
-    driver_.begin_close(CloseReason::local(
-        ErrorCode::timed_out, "heartbeat: " + driver_.peer_name() + " sent nothing for " + format_duration(silence) +
-                                  " (idle_timeout " + format_duration(options_->idle_timeout) + ")"));
+    driver_.begin_close(CloseReason::local(ErrorCode::timed_out, "heartbeat: " + driver_.peer_name() +
+                                                                     " sent nothing and was sent nothing for " +
+                                                                     format_duration(silence) + " (idle_timeout " +
+                                                                     format_duration(options_->idle_timeout) + ")"));
   }
 
   SessionDriver& driver_;

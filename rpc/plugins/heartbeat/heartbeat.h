@@ -3,11 +3,11 @@
 //   rpc::Heartbeat::add_to(client);                                              // before start()
 //   rpc::Heartbeat::add_to(server, {.idle_timeout = std::chrono::minutes(10)});
 //
-// The side that pings (by default the one that dialled) sends an empty pull when nothing was received for `interval`, and
-// aborts the session when nothing whatever came for `timeout`: pulls that are outstanding then end at once, with 101. Any
-// bytes count as a sign of life, and so does any answer: a peer without the route says 404 and is alive. The side that does not
-// ping answers, and closes gracefully what was idle for `idle_timeout` while none of its handlers ran for it and none of its
-// own pulls was out.
+// The side that pings (by default the one that dialled) sends an empty pull when nothing was received, or nothing was
+// written, for `interval`: a peer that only sends needs to hear of us, too. It aborts the session when nothing whatever came
+// for `timeout`: pulls that are outstanding then end at once, with 101. Any bytes count as a sign of life, and so does any
+// answer: a peer without the route says 404 and is alive. The side that does not ping answers, and closes gracefully what was
+// idle for `idle_timeout`: nothing came, it wrote nothing, none of its handlers ran for it and none of its own pulls was out.
 //
 // Costs one timer per session and nothing per message: traffic does not move the timer. One Heartbeat serves all loops.
 #pragma once
@@ -25,7 +25,7 @@
 namespace wayport::rpc {
 
 struct HeartbeatOptions {
-  Duration interval = std::chrono::seconds(30);
+  Duration interval = std::chrono::seconds(30);     // of silence in either direction
   Duration timeout = std::chrono::seconds(75);      // longer than interval; the ping has the difference to be answered
   Duration idle_timeout = std::chrono::minutes(5);  // of sessions that this side does not ping; zero: never
   bool ping_dialled = true;                         // sessions that this peer dialled

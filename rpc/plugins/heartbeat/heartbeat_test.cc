@@ -230,6 +230,49 @@ TEST_F(HeartbeatTest, ZeroMeansThatIdleSessionsStay) {
   EXPECT_EQ(reason(served), "open");
 }
 
+TEST_F(HeartbeatTest, ASubscriberThatOnlyHearsPushesPingsSoThatItIsHeard) {
+  const auto pings = Heartbeat::add_to(*client, kQuick);
+  const auto answers = Heartbeat::add_to(*server, kQuick);
+  int got = 0;
+  client->router().on_push("/tick", [&got] { ++got; });
+  connect();
+  for (int i = 0; i < 60; ++i) {
+    EXPECT_TRUE(served.push("/tick", framing::NoBody{}).has_value());
+    world.advance(5s);
+    EXPECT_EQ(pings->counters().pings_sent, static_cast<std::uint64_t>((i + 1) * 5 / 10)) << i;
+  }
+  EXPECT_EQ(reason(served), "open");
+  EXPECT_EQ(got, 60);
+  EXPECT_EQ(answers->counters().pings_received, 30u);
+  EXPECT_EQ(pings->counters().pings_answered, 30u);
+}
+
+TEST_F(HeartbeatTest, ASessionThatIsPushedToIsNotIdle) {
+  Heartbeat::add_to(*server, kQuick);
+  client->router().on_push("/tick", [] {});
+  connect();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(served.push("/tick", framing::NoBody{}).has_value());
+    world.advance(50s);
+    ASSERT_EQ(reason(served), "open") << i;
+  }
+  world.advance(9s);
+  EXPECT_EQ(reason(served), "open");
+  world.advance(1s + 100ms);
+  EXPECT_THAT(reason(served), HasSubstr("was sent nothing for 1m"));
+}
+
+TEST_F(HeartbeatTest, WritingIsNoSignOfLifeOfAPeerThatIsPinged) {
+  Heartbeat::add_to(*client, kQuick);
+  connect_to_nobody();
+  for (int i = 0; i < 5; ++i) {
+    static_cast<void>(session.push("/tick", framing::NoBody{}));
+    world.advance(5s);
+  }
+  world.advance(100ms);
+  EXPECT_THAT(reason(session), HasSubstr("nothing came from"));
+}
+
 TEST_F(HeartbeatTest, TimersEndWithTheSession) {
   const auto pings = Heartbeat::add_to(*client, kQuick);
   connect();

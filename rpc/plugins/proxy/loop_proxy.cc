@@ -1,20 +1,56 @@
 #include "wayport/rpc/plugins/proxy/loop_proxy.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "wayport/framing/gzip.h"
 #include "wayport/rpc/session_driver.h"
+#include "wayport/rpc/uri.h"
 
 namespace wayport::rpc::proxy {
 namespace {
 
 constexpr std::int32_t kLoopDetected = 508;
 
-Request request_of(const Call& call, Duration timeout) {
+// Of calls that wait: how soon it is seen that nobody waits for one any more.
+constexpr Duration kSweepInterval = std::chrono::milliseconds(100);
+
+// A uri that is read as this path and this query.
+std::string print_uri(std::string_view path, std::string_view raw_query) {
+  constexpr std::string_view kPlain = "-._~!$&'()*+,;=@/";
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  out.reserve(path.size() + 1 + raw_query.size());
+  for (const char c : path) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    const bool authority = c == '/' && out == "/";  // what two slashes in front would begin
+    if (!authority && (letter || kPlain.contains(c))) {
+      out.push_back(c);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back('%');
+    out.push_back(kHex[byte >> 4]);
+    out.push_back(kHex[byte & 15]);
+  }
+  if (!raw_query.empty()) out.append("?").append(raw_query);
+  return out;
+}
+
+// As it came, unless a hook has changed the path: then the new one, in `storage`.
+std::string_view uri_of(const Call& call, std::string& storage) {
+  std::string decoded;
+  Uri came;
+  if (parse_uri(call.header().uri, decoded, came) && came.path == call.path()) return call.header().uri;
+  storage = print_uri(call.path(), call.raw_query());
+  return storage;
+}
+
+Request request_of(const Call& call, Duration timeout, std::string& uri_storage) {
   const framing::PacketHeader& header = call.header();
   Request request;
-  request.uri = header.uri;
+  request.uri = uri_of(call, uri_storage);
   request.header_codec = call.header_codec();
   request.gzip = header.gzip;
   request.status_code = header.status_code;
@@ -29,6 +65,21 @@ Request request_of(const Call& call, Duration timeout) {
 
 std::size_t bytes_of(const Call& call) {
   return call.header().uri.size() + call.header().status.size() + call.packet().body_with_codec.size();
+}
+
+// Whether nobody waits for its reply. Pushes go on without their session.
+bool is_abandoned(const DeferredCall& call) {
+  if (call.kind() == Call::Kind::push) return false;
+  const SessionCore& session = call.session();
+  return call.answered() || session.state() == SessionCore::State::ended ||
+         (session.state() == SessionCore::State::closing && session.close_reason().by == CloseReason::By::peer);
+}
+
+// An answer to the question whether a backend leads here, and no refusal or failure on the way to it.
+bool is_answer(const Status& status) {
+  // The local 502: a reply that has a body.
+  if (status.origin == Status::Origin::local) return status.ok() || status.code == code::kBadReply;
+  return status.code != code::kBadReply && status.code != code::kServiceUnavailable && status.code != code::kTimeout;
 }
 
 // Readers test for zero only; a level that no gzip has would leave as zero, and the body would be misread.
@@ -56,7 +107,8 @@ struct LoopProxy::Member : std::enable_shared_from_this<Member> {
         stats(target->per_loop[of.loop_.index()]),
         health(of.options_->health),
         readmit(*this, [](Member& member) { member.owner.serve(); }),
-        check(*this, [](Member& member) { member.owner.check(member); }) {}
+        check(*this, [](Member& member) { member.owner.check(member); }),
+        ask(*this, [](Member& member) { member.owner.ask_again(member); }) {}
 
   const std::string& name() const noexcept { return target->backend.name; }
 
@@ -72,6 +124,7 @@ struct LoopProxy::Member : std::enable_shared_from_this<Member> {
   bool checking = false;
   Alarm readmit;
   Alarm check;
+  Alarm ask;  // the loop check, once more
 };
 
 // One attempt of a pull at one backend.
@@ -134,7 +187,8 @@ LoopProxy::LoopProxy(Peer& back, Loop& loop, std::shared_ptr<const ReverseProxyO
       options_(std::move(options)),
       loop_query_("token=" + token),
       random_(std::random_device{}()),
-      balancer_(options_->balance) {}
+      balancer_(options_->balance),
+      sweep_(*this) {}
 
 void LoopProxy::set_targets(const Targets& targets) {
   if (closed_) return;
@@ -165,25 +219,22 @@ void LoopProxy::set_targets(const Targets& targets) {
   for (const std::shared_ptr<Member>& member : kept) {
     if (member) retire(*member);
   }
+  if (members_.empty()) return refuse_waiting("no backends are configured");
   serve();
 }
 
 void LoopProxy::retire(Member& member) {
   member.readmit.unlink();
   member.check.unlink();
+  member.ask.unlink();
   member.stats.usable.set(0);
   member.pool.reset();
 }
 
 void LoopProxy::close() {
   closed_ = true;
-  std::list<Waiting> all;
-  all.swap(waiting_);
-  waiting_bytes_ = 0;
-  for (Waiting& waiting : all) {
-    waiting.unlink();
-    refuse(waiting.job, "the proxy is closing");
-  }
+  refuse_waiting("the proxy is closing");
+  sweep_.unlink();
   for (const std::shared_ptr<Member>& member : members_) retire(*member);
   members_.clear();
 }
@@ -273,7 +324,8 @@ bool LoopProxy::try_pull(Job& job) {
   Session session;
   Member* const member = choose(job, session);
   if (!member) return false;
-  const Request request = request_of(*job.call, options_->call_timeout);  // views of what the job owns
+  std::string uri;
+  const Request request = request_of(*job.call, options_->call_timeout, uri);  // views of what the job owns
   job.tried[job.attempts++ % job.tried.size()] = member;
   session.driver()->core().pull(
       request, std::make_unique<Attempt>(shared_from_this(), member->shared_from_this(), std::move(job)));
@@ -281,7 +333,8 @@ bool LoopProxy::try_pull(Job& job) {
 }
 
 bool LoopProxy::try_push(const Call& call, Job& job) {
-  const Request request = request_of(call, Duration::zero());
+  std::string uri;
+  const Request request = request_of(call, Duration::zero(), uri);
   while (job.attempts <= options_->retries_max) {
     Session session;
     Member* const member = choose(job, session);
@@ -315,6 +368,7 @@ void LoopProxy::wait(Job job) {
   Waiting& waiting = waiting_.emplace_back(*this, std::move(job));
   waiting.self = std::prev(waiting_.end());
   loop_.arm(waiting, after(loop_.now(), options_->wait_max));
+  if (!sweep_.armed()) loop_.arm(sweep_, after(loop_.now(), kSweepInterval));
 }
 
 void LoopProxy::give_up(Waiting& waiting) {
@@ -322,6 +376,38 @@ void LoopProxy::give_up(Waiting& waiting) {
   waiting_bytes_ -= bytes_of(*job.call);
   waiting_.erase(waiting.self);
   refuse(job, "no backend was free within wait_max " + format_duration(options_->wait_max));
+}
+
+void LoopProxy::refuse_waiting(const std::string& why) {
+  std::list<Waiting> all;
+  all.swap(waiting_);
+  waiting_bytes_ = 0;
+  for (Waiting& waiting : all) {
+    waiting.unlink();
+    refuse(waiting.job, why);
+  }
+}
+
+void LoopProxy::sweep() {
+  std::list<Waiting> gone;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    const auto next = std::next(at);
+    if (is_abandoned(*at->job.call)) {
+      at->unlink();
+      waiting_bytes_ -= bytes_of(*at->job.call);
+      gone.splice(gone.end(), waiting_, at);
+    }
+    at = next;
+  }
+  if (!waiting_.empty()) loop_.arm(sweep_, after(loop_.now(), kSweepInterval));
+  for (Waiting& waiting : gone) abandon(waiting.job);
+}
+
+void LoopProxy::abandon(Job& job) {
+  const std::unique_ptr<DeferredCall> call = std::move(job.call);
+  counters_.abandoned.add();
+  // Who only ended his half of the stream is told.
+  call->fail(Status::make(code::kServiceUnavailable, "not forwarded: its session ended while it waited for a backend"));
 }
 
 void LoopProxy::refuse(Job& job, std::string why) {
@@ -334,9 +420,15 @@ void LoopProxy::serve() {
   while (!closed_ && !waiting_.empty()) {
     Waiting& first = waiting_.front();
     const std::size_t bytes = bytes_of(*first.job.call);
-    if (!try_start(first.job)) return;
+    Job gone;
+    if (is_abandoned(*first.job.call)) {
+      gone = std::move(first.job);
+    } else if (!try_start(first.job)) {
+      return;
+    }
     waiting_bytes_ -= bytes;
     waiting_.erase(waiting_.begin());
+    if (gone.call) abandon(gone);
   }
 }
 
@@ -397,6 +489,15 @@ void LoopProxy::opened(Member& member, const Session& session) {
   }
   if (member.ready && member.pool->open_sessions() > 1) return;  // one of several to a known one
   member.ready = false;
+  ask(member, session);
+}
+
+void LoopProxy::ask_again(Member& member) {
+  if (const Session session = member.pool->pick()) ask(member, session);  // else the next connection is asked
+}
+
+void LoopProxy::ask(Member& member, const Session& session) {
+  member.ask.unlink();
   CallOptions options;
   options.timeout = options_->check_timeout;
   const std::string uri = std::string(ReverseProxy::kLoopPath) + "?" + loop_query_;
@@ -418,6 +519,12 @@ void LoopProxy::loop_checked(Member& member, const Status& status) {
     return;
   }
   if (status.code == code::kConnectionClosed) return;  // the next connection is asked again
+  if (!is_answer(status)) {
+    back_.runtime().log().write(log_limit_, loop_.now(), LogLevel::warning,
+                                "backend not in rotation yet: it did not answer whether it leads back to this proxy",
+                                {{"backend", member.name()}, {"status", status.to_string()}});
+    return loop_.arm(member.ask, after(loop_.now(), options_->check_interval));
+  }
   member.ready = true;
   usable(member);
   serve();

@@ -66,6 +66,12 @@ class LoopProxy : public std::enable_shared_from_this<LoopProxy> {
     std::list<Waiting>::iterator self;
   };
 
+  struct Sweep final : Timer {
+    explicit Sweep(LoopProxy& of) : owner(of) {}
+    void on_timer() override { owner.sweep(); }
+    LoopProxy& owner;
+  };
+
   std::uint64_t key_of(const Call& call) const;
   // A member in rotation with a session; null: none. Those of `job` that were tried come last.
   Member* choose(const Job& job, Session& session);
@@ -79,12 +85,18 @@ class LoopProxy : public std::enable_shared_from_this<LoopProxy> {
   void wait(Job job);
   void give_up(Waiting& waiting);
   void refuse(Job& job, std::string why);
+  void refuse_waiting(const std::string& why);
+  // Drops what waits for nobody.
+  void sweep();
+  void abandon(Job& job);
   // Starts what waits while there is a backend for it.
   void serve();
   void ended(Job job, Member& member, Status status);
   void note_failure(Member& member);
 
   void opened(Member& member, const Session& session);
+  void ask(Member& member, const Session& session);
+  void ask_again(Member& member);
   void loop_checked(Member& member, const Status& status);
   void check(Member& member);
   void checked(Member& member, bool good);
@@ -102,6 +114,7 @@ class LoopProxy : public std::enable_shared_from_this<LoopProxy> {
   std::size_t waiting_bytes_ = 0;
   ReverseProxyCounters counters_;
   LogLimit log_limit_;
+  Sweep sweep_;
   bool open_ = false;
   bool closed_ = false;
 };

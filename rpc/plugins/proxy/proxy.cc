@@ -26,7 +26,7 @@ Result<void> check(const ReverseProxyOptions& options) {
     return wrong("retries_max must be 0 to " + std::to_string(ReverseProxy::kRetriesMax));
   }
   if (options.health.fall == 0 || options.health.rise == 0) return wrong("health.fall and health.rise are at least 1");
-  if (!options.check_uri.empty() && options.check_interval < std::chrono::milliseconds(10)) {
+  if (options.check_interval < std::chrono::milliseconds(10)) {
     return wrong("check_interval must be at least 10ms");
   }
   if (options.check_timeout <= Duration::zero()) return wrong("check_timeout must be more than zero");

@@ -8,7 +8,8 @@
 //   (*proxy)->start();
 //
 // Uri, header codec, gzip level, status fields and the body with its codec id go on as they came, in both directions,
-// errors with bodies included; sequence numbers are each session's own. Compressed bodies stay compressed.
+// errors with bodies included; sequence numbers are each session's own. Compressed bodies stay compressed. Where a hook has
+// changed the path (Call::set_path, PathAlias), the new path goes on, escaped, with the query as it came.
 //
 // Each loop of the runtime has sessions of its own to each backend (SessionPool), so a call never changes its thread;
 // balancing and health are per loop, too. `back` dials and its sessions carry what is forwarded; it may be the peer that
@@ -24,11 +25,12 @@
 //   504  the backend did not reply within call_timeout
 //   508  the path leads back to this proxy
 // with a text that has the backend's name, never more of what is behind; the log has it. Pushes that cannot go on are
-// dropped and counted.
+// dropped and counted. A pull that still waits when its session has ended, when its caller has ended the stream, or when its
+// route's deadline has answered it, is not forwarded any more.
 //
 // Loops: a new connection to a backend carries nothing until one pull of /wayport/proxy/loop, with a token of this proxy,
 // was answered: a token that comes back means that the backend leads here, directly or through other proxies, and it is
-// left out with an error in the log.
+// left out with an error in the log. No answer, and 502, 503 and 504, say nothing: it is asked again after check_interval.
 //
 // Threads: attach() before the peer starts; forward() in handlers; the rest from any thread, the destructor not on a
 // loop's. Front and back run on one Runtime. The proxy goes before `back`; handlers of `front` may outlive it (503).
@@ -74,12 +76,12 @@ struct ReverseProxyOptions {
   std::size_t waiting_max = 1024;                      // calls and pushes that wait, per loop
   std::size_t waiting_bytes_max = 16u << 20;           // their bodies and uris, per loop
   unsigned retries_max = 2;                            // 0 to kRetriesMax
-  std::function<bool(std::string_view)> idempotent{};  // path; null: none is
+  std::function<bool(std::string_view)> idempotent{};  // the path that goes on, percent-decoded; null: none is
 
   HealthOptions health{};
   // Active checks: a pull of this uri without a body, answered with 200. Empty: none.
   std::string check_uri{};
-  Duration check_interval = std::chrono::seconds(5);  // from 10 ms
+  Duration check_interval = std::chrono::seconds(5);  // from 10 ms; also of loop checks without an answer
   Duration check_timeout = std::chrono::seconds(2);
   bool loop_check = true;
 };
@@ -92,6 +94,7 @@ struct ReverseProxyCounters {
   Counter retries;         // made again
   Counter waited;          // found no backend at once
   Counter refused;         // 503: wait_max, waiting_max, waiting_bytes_max, no backends
+  Counter abandoned;       // waited until nobody waited for them; not forwarded
   Counter backends_lost;   // 502
   Counter timed_out;       // 504
   Counter pushes_dropped;  // no backend, or its output_bytes_max

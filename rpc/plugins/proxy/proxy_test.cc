@@ -15,6 +15,7 @@
 #include "wayport/base/log_testing.h"
 #include "wayport/framing/body.h"
 #include "wayport/rpc/plugin.h"
+#include "wayport/rpc/plugins/alias/alias.h"
 
 namespace wayport::rpc {
 namespace {
@@ -70,6 +71,8 @@ struct Server {
   std::atomic<int> executed{0};
   std::atomic<int> pushed{0};
   std::atomic<bool> healthy{true};
+  std::atomic<int> loop_answer{404};  // to loop checks; 0: none
+  std::atomic<int> loop_checks{0};
   std::shared_ptr<Witness> witness = std::make_shared<Witness>();
   std::vector<std::unique_ptr<DeferredCall>> held;  // on the loop
   std::unique_ptr<Peer> peer;
@@ -116,6 +119,11 @@ class ReverseProxyTest : public ::testing::Test {
     });
     router.on_pull("/health",
                    [&server] { return server.healthy.load() ? Status() : Status::make(code::kServiceUnavailable); });
+    router.on_pull(std::string(ReverseProxy::kLoopPath), [&server](Context& context) {
+      server.loop_checks.fetch_add(1);
+      if (const int answer = server.loop_answer.load(); answer != 0) return context.call().fail(Status::make(answer));
+      server.held.push_back(context.call().defer());
+    });
     router.on_push("/note", [&server](Context&, RawBodyView) { server.pushed.fetch_add(1); });
     const Result<void> started = server.peer->start();
     EXPECT_TRUE(started) << started.error().to_string();
@@ -398,6 +406,109 @@ TEST_F(ReverseProxyTest, CallsAndPushesWaitForABackendThatComes) {
   EXPECT_TRUE(until([&] { return second.pushed.load() == 1; }));
 }
 
+TEST_F(ReverseProxyTest, AWaitingPullWhoseCallerHasGoneIsNotForwarded) {
+  Server& server = serve();
+  start_proxy({.wait_max = seconds(60)});
+  ASSERT_TRUE(proxy->set_backends({{"tcp://127.0.0.1:1"}}));  // down
+  auto call = session.pull_future<std::string>("/who");
+  ASSERT_TRUE(until([&] { return counters().waited.read() == 1; }));
+  const auto gone = std::chrono::steady_clock::now();
+  session.abort("gone");
+  EXPECT_FALSE(call.get().ok());
+  ASSERT_TRUE(until([&] { return front.session_count() == 0; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - gone, SessionOptions().close_timeout);  // nothing held the session
+  EXPECT_EQ(counters().abandoned.read(), 1u);
+  EXPECT_EQ(counters().refused.read(), 0u);
+  ASSERT_TRUE(proxy->set_backends({{server.address()}}));
+  auto again = client.dial_blocking(front.addresses().at(0));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->pull_blocking<std::string>("/who").value(), "0");
+  EXPECT_EQ(server.executed.load(), 1);
+}
+
+TEST_F(ReverseProxyTest, AWaitingPullThatItsRoutesDeadlineAnsweredIsNotForwarded) {
+  Server& server = serve();
+  front.router().on_pull("/twice", [this](Context& context) { proxy->handler()(context); },
+                         {.deadline = milliseconds(20)});
+  start_proxy({.wait_max = seconds(60)});
+  ASSERT_TRUE(proxy->set_backends({{"tcp://127.0.0.1:1"}}));  // down
+  EXPECT_EQ(session.pull_blocking<int>("/twice", 4).status().code, 504);
+  ASSERT_TRUE(proxy->set_backends({{server.address()}}));
+  EXPECT_EQ(who(), "0");
+  EXPECT_EQ(server.executed.load(), 1);
+  EXPECT_EQ(counters().abandoned.read(), 1u);
+}
+
+TEST_F(ReverseProxyTest, APushWaitsLongerThanItsSession) {
+  Server& server = serve();
+  start_proxy({.wait_max = seconds(60)});
+  ASSERT_TRUE(proxy->set_backends({{"tcp://127.0.0.1:1"}}));  // down
+  ASSERT_TRUE(session.push("/note"));
+  ASSERT_TRUE(until([&] { return counters().waited.read() == 1; }));
+  session.abort("gone");
+  // Long enough for a sweep: a pull of somebody else goes and is let go.
+  auto other = client.dial_blocking(front.addresses().at(0));
+  ASSERT_TRUE(other);
+  auto call = other->pull_future<std::string>("/who");
+  ASSERT_TRUE(until([&] { return counters().waited.read() == 2; }));
+  other->abort("gone");
+  ASSERT_TRUE(until([&] { return counters().abandoned.read() == 1; }));
+  ASSERT_TRUE(proxy->set_backends({{server.address()}}));
+  EXPECT_TRUE(until([&] { return server.pushed.load() == 1; }));
+  EXPECT_EQ(server.executed.load(), 0);
+}
+
+TEST_F(ReverseProxyTest, WhatWaitsIsRefusedWhenNoBackendsAreLeft) {
+  start_proxy({.wait_max = seconds(60)});
+  ASSERT_TRUE(proxy->set_backends({{"tcp://127.0.0.1:1"}}));
+  auto call = session.pull_future<std::string>("/who");
+  ASSERT_TRUE(session.push("/note"));
+  ASSERT_TRUE(until([&] { return counters().waited.read() == 2; }));
+  ASSERT_TRUE(proxy->set_backends({}));
+  ASSERT_EQ(call.wait_for(seconds(20)), std::future_status::ready);
+  const Reply<std::string> reply = call.get();
+  EXPECT_EQ(reply.status().code, 503);
+  EXPECT_EQ(reply.status().text, "no backends are configured");
+  EXPECT_EQ(counters().refused.read(), 1u);
+  EXPECT_EQ(counters().pushes_dropped.read(), 1u);
+}
+
+TEST_F(ReverseProxyTest, APathThatAHookChangedGoesOnAndIsTheOneThatIsJudged) {
+  const std::string odd = "/a b%/?#\xc3\xa4";
+  front.plugins().add(std::make_shared<PathAlias>(PathAlias::Map{{"/old", "/echo"},
+                                                                 {"/odd", odd},
+                                                                 {"/slashes", "//twice"},
+                                                                 {"/gone", "/drop"},
+
+                                                                 {"/told", "/note"}}));
+  Server& server = serve();
+  std::mutex mutex;
+  std::vector<std::string> judged;
+  start_proxy({.backends = {{server.address()}}, .retries_max = 1, .idempotent = [&](std::string_view path) {
+                 const std::lock_guard lock(mutex);
+                 judged.emplace_back(path);
+                 return path == "/drop";
+               }});
+  EXPECT_TRUE(session.pull_blocking("/old?x=%20&y=1#part", framing::RawBody{0, "x"}).ok());
+  EXPECT_EQ(server.witness->last().uri, "/echo?x=%20&y=1");
+  EXPECT_EQ(session.pull_blocking("/odd").status().code, 404);
+  EXPECT_EQ(server.witness->last().uri, "/a%20b%25/%3F%23%C3%A4");
+  EXPECT_EQ(session.pull_blocking("/slashes?q").status().code, 404);
+  EXPECT_EQ(server.witness->last().uri, "/%2Ftwice?q");
+  // What nobody changed stays as it came.
+  EXPECT_EQ(session.pull_blocking("/%74wice?x#part", 1).ok(), true);
+  EXPECT_EQ(server.witness->last().uri, "/%74wice?x#part");
+  ASSERT_TRUE(session.push("/told?a"));
+  ASSERT_TRUE(until([&] { return server.pushed.load() == 1; }));
+  EXPECT_EQ(server.witness->last().uri, "/note?a");
+  const int before = server.executed.load();
+  EXPECT_EQ(session.pull_blocking("/gone").status().code, 502);
+  EXPECT_EQ(server.executed.load(), before + 2);  // once more
+  const std::lock_guard lock(mutex);
+  ASSERT_FALSE(judged.empty());
+  EXPECT_EQ(judged.front(), "/drop");
+}
+
 TEST_F(ReverseProxyTest, WaitingIsBoundedInNumberAndInBytes) {
   start_proxy(
       {.backends = {{"tcp://127.0.0.1:1"}}, .wait_max = seconds(20), .waiting_max = 3, .waiting_bytes_max = 100});
@@ -441,7 +552,7 @@ TEST_F(ReverseProxyTest, ABackendThatDoesNotAnswerIs504ThenLeftOutThenTriedAgain
   Server& good = serve();
   start_proxy({.backends = {{slow.address(), "slow"}, {good.address(), "good"}},
                .balance = Balance::round_robin,
-               .call_timeout = milliseconds(20),
+               .call_timeout = seconds(1),
                .health = {.failures_max = 2, .ejection = {.min = milliseconds(50), .max = milliseconds(50)}}});
   ASSERT_TRUE(until_usable(2));
   std::vector<std::future<Reply<void>>> calls;
@@ -449,7 +560,7 @@ TEST_F(ReverseProxyTest, ABackendThatDoesNotAnswerIs504ThenLeftOutThenTriedAgain
   for (auto& call : calls) {
     const Reply<void> reply = call.get();
     EXPECT_EQ(reply.status().code, 504);
-    EXPECT_NE(reply.status().text.find("gave no reply within 20ms"), std::string::npos) << reply.status().text;
+    EXPECT_NE(reply.status().text.find("gave no reply within 1s"), std::string::npos) << reply.status().text;
   }
   EXPECT_EQ(counters().timed_out.read(), 4u);
   EXPECT_EQ(counters().ejections.read(), 2u);
@@ -503,13 +614,60 @@ TEST_F(ReverseProxyTest, ALoopThroughAnotherProxyIsFoundOut) {
   ASSERT_TRUE(other);
   (*other)->attach(middle.router());
   ASSERT_TRUE(middle.start());
-  start_proxy({.backends = {{middle.addresses().at(0)}}, .wait_max = milliseconds(20)});
-  // The middle has no backend yet: its 503 says that there is no loop.
-  ASSERT_TRUE(until_usable(1));
   (*other)->start();
+  ASSERT_TRUE((*other)->set_backends({{serve().address()}}));
+  start_proxy(
+      {.backends = {{middle.addresses().at(0)}}, .wait_max = milliseconds(20), .check_interval = milliseconds(10)});
+  // What is behind the middle answers: no loop.
+  ASSERT_TRUE(until_usable(1));
   ASSERT_TRUE((*other)->set_backends({{front.addresses().at(0)}}));
   ASSERT_TRUE(until([&] { return (*other)->counters(0).loops_found.read() == 1; }));
   EXPECT_EQ(session.pull_blocking("/who").status().code, 503);
+  other->reset();
+}
+
+TEST_F(ReverseProxyTest, ABackendComesIntoRotationOnlyWhenItsLoopCheckWasAnswered) {
+  for (const int refusal : {502, 503, 504}) {
+    Server& server = serve();
+    server.loop_answer.store(refusal);
+    if (!proxy) start_proxy({.check_interval = milliseconds(10)});
+    ASSERT_TRUE(proxy->set_backends({{server.address(), "late"}}));
+    ASSERT_TRUE(until([&] { return server.loop_checks.load() >= 3; }));  // asked again and again
+    EXPECT_EQ(usable(0), 0u) << refusal;
+    server.loop_answer.store(404);
+    ASSERT_TRUE(until_usable(1)) << refusal;
+    EXPECT_EQ(who().size(), 1u);
+  }
+  EXPECT_GE(log.count("it did not answer whether it leads back"), 1u);
+  EXPECT_EQ(counters().loops_found.read(), 0u);
+}
+
+TEST_F(ReverseProxyTest, ABackendThatIsSilentToItsLoopCheckIsAskedAgain) {
+  Server& server = serve();
+  server.loop_answer.store(0);
+  start_proxy(
+      {.backends = {{server.address()}}, .check_interval = milliseconds(10), .check_timeout = milliseconds(100)});
+  ASSERT_TRUE(until([&] { return server.loop_checks.load() >= 2; }));
+  EXPECT_EQ(usable(0), 0u);
+  server.loop_answer.store(404);
+  EXPECT_TRUE(until_usable(1));
+}
+
+TEST_F(ReverseProxyTest, ProxiesThatOnlyLeadToEachOtherCarryNothing) {
+  Peer middle(runtime, {.listen = {"tcp://127.0.0.1:0"}});
+  auto other = ReverseProxy::make(back, {.wait_max = milliseconds(20), .check_interval = milliseconds(10)});
+  ASSERT_TRUE(other);
+  (*other)->attach(middle.router());
+  ASSERT_TRUE(middle.start());
+  start_proxy(
+      {.backends = {{middle.addresses().at(0)}}, .wait_max = milliseconds(20), .check_interval = milliseconds(10)});
+  (*other)->start();
+  ASSERT_TRUE((*other)->set_backends({{front.addresses().at(0)}}));
+  const std::uint64_t before = (*other)->counters(0).pulls.read();
+  ASSERT_TRUE(until([&] { return (*other)->counters(0).pulls.read() >= before + 3; }));  // checks of the first
+  EXPECT_EQ(session.pull_blocking("/who").status().code, 503);
+  EXPECT_EQ(usable(0), 0u);
+  EXPECT_EQ((*other)->backends()[0].loops_usable, 0);
   other->reset();
 }
 
@@ -593,6 +751,7 @@ TEST_F(ReverseProxyTest, WhatCannotBeIsRefused) {
   EXPECT_NE(error({.call_timeout = Duration::zero()}), "");
   EXPECT_EQ(error({.check_uri = "/h", .check_interval = milliseconds(10)}), "");
   EXPECT_NE(error({.check_uri = "/h", .check_interval = milliseconds(9)}), "");
+  EXPECT_NE(error({.check_interval = milliseconds(9)}), "");  // of loop checks
   EXPECT_EQ(error({.backends = {{one, "x", 1000}}, .backends_max = 1}), "");
   EXPECT_NE(error({.backends = {{one, "x", 1001}}}), "");
   EXPECT_NE(error({.backends = {{one, "x", 0}}}), "");

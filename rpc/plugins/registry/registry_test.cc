@@ -218,6 +218,37 @@ TEST_F(RegistryTest, AProxysBackendsAreWhoIsThere) {
   front.peer.reset();  // before what its watch tells
 }
 
+// Fails the start behind the registry, once that has registered.
+class Spoiler final : public Plugin, public PostListen {
+ public:
+  explicit Spoiler(std::function<bool()> ready) : ready_(std::move(ready)) {}
+  std::string_view name() const noexcept override { return "spoiler"; }
+  Result<void> post_listen(Peer&) override {
+    return fail(ErrorCode::invalid_argument, ready_() ? "spoiled" : "not ready");
+  }
+
+ private:
+  const std::function<bool()> ready_;
+};
+
+TEST_F(RegistryTest, AStartThatFailsBehindItWithdrawsTheInstance) {
+  Seen seen;
+  Member observer = serve("observer", options(""));
+  ASSERT_TRUE(observer.registry->watch("home", into(seen)));
+  RegistryOptions with = options("home");
+  with.ttl_seconds = 600;  // so that it is not the lease that ends
+  const auto registry = std::make_shared<Registry>(with);
+  Peer peer(runtime, {.listen = {"tcp://127.0.0.1:0"}});
+  peer.plugins().add(registry);
+  peer.plugins().add(std::make_shared<Spoiler>([&] { return until_count(seen, 1); }));
+  const Result<void> started = peer.start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().detail, "spoiled");
+  EXPECT_TRUE(until_count(seen, 0));  // peer and plugin are still there
+  EXPECT_FALSE(registry->registered());
+  observer.peer.reset();
+}
+
 TEST_F(RegistryTest, WhatCannotBeIsRefusedAtTheStart) {
   const auto error = [&](const std::string& listen, const RegistryOptions& with) {
     Peer peer(runtime, {.listen = {listen}});

@@ -38,13 +38,14 @@ std::vector<std::string> addresses_of(const ServiceInstances& instances,
 struct ServiceDirectoryOptions {
   std::string service;
   std::string prefix = "/wayport/services/";
-  std::size_t instances_max = 10'000;  // more are left out, and counted
+  // More are left out, and counted; when one that is listed goes, the service is listed anew, and one of them comes in.
+  std::size_t instances_max = 10'000;
 };
 
 struct ServiceDirectoryCounters {
   std::uint64_t changes = 0;      // calls of on_change
   std::uint64_t records_bad = 0;  // could not be read
-  std::uint64_t too_many = 0;     // instances_max
+  std::uint64_t too_many = 0;     // left out by instances_max; in each list again
 };
 
 class ServiceDirectory {
@@ -66,7 +67,6 @@ class ServiceDirectory {
  private:
   struct State;
   std::shared_ptr<State> state_;
-  std::unique_ptr<EtcdWatch> watch_;
 };
 
 }  // namespace wayport::rpc

@@ -156,6 +156,26 @@ TEST_F(ServiceTest, InstancesMaxBitesOnBothSides) {
   EXPECT_THAT(last, ElementsAre("a", "b"));
 }
 
+TEST_F(ServiceTest, WhoWasLeftOutComesInWhenAnotherGoes) {
+  const std::string at = "/wayport/services/home/";
+  for (const char* id : {"a", "b", "c", "d"}) ASSERT_TRUE(await(client->put(at + id, record("tcp://h:1"))));
+  ServiceDirectory directory(loop, *client, {.service = "home", .instances_max = 2}, recorder_of_ids(), log);
+  ASSERT_TRUE(until_ids({"a", "b"}));
+  EXPECT_EQ(directory.counters().too_many, 2U);
+  ASSERT_TRUE(await(client->erase(at + "a")));
+  ASSERT_TRUE(until_ids({"b", "c"}));
+  EXPECT_EQ(directory.counters().too_many, 3U);          // d, once more
+  ASSERT_TRUE(await(client->put(at + "c", "spoiled")));  // leaves room, too
+  ASSERT_TRUE(until_ids({"b", "d"}));
+  // Nobody is left out now, so there is nothing to list.
+  const std::uint64_t lists = client->counters().watch_lists;
+  ASSERT_TRUE(await(client->erase(at + "b")));
+  ASSERT_TRUE(until_ids({"d"}));
+  ASSERT_TRUE(await(client->put(at + "e", record("tcp://h:1"))));
+  ASSERT_TRUE(until_ids({"d", "e"}));
+  EXPECT_EQ(client->counters().watch_lists, lists);
+}
+
 TEST_F(ServiceTest, ADirectoryMayGoInsideItsCallback) {
   std::optional<ServiceDirectory> directory;
   directory.emplace(loop, *client, ServiceDirectoryOptions{.service = "home"},
