@@ -243,7 +243,8 @@ std::string Address::print(bool secrets) const {
   text += encode(path_, "/:@!$&'()*+,;=");
   char separator = '?';
   for (const auto& [key, value] : parameters_) {
-    const bool hidden = !secrets && (key == "key" || key == "password" || key == "token");
+    const bool hidden =
+        !secrets && (key == "key" || key == "password" || key == "token" || key == "header" || key == "query");
     text += separator + key + "=" + (hidden ? "***" : encode(value, "/:@,+=*"));
     separator = '&';
   }

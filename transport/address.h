@@ -33,7 +33,7 @@ class Address {
   // `layer`://host:port without parameters. REQUIRES: a valid host, as parse would take it.
   static Address of(std::string layer, std::string host, std::uint16_t port);
   std::string to_string() const;  // canonical; secrets included
-  std::string to_log() const;     // values of key, password and token replaced by "***"
+  std::string to_log() const;     // values of key, password, token, header and query are "***"
 
   // Outermost first: {"snet", "tcp"}.
   const std::vector<std::string>& layers() const noexcept { return layers_; }
@@ -48,6 +48,7 @@ class Address {
   const std::vector<std::pair<std::string, std::string>>& parameters() const noexcept { return parameters_; }
   void set_parameter(std::string_view key, std::string value);
   void set_port(std::uint16_t port) noexcept { port_ = port; }
+  void set_path(std::string path) { path_ = std::move(path); }  // a layer whose own the path was takes it away
   // Fails naming the first parameter that is not in `known`, or that is given twice and not in `repeatable`.
   Result<void> check_parameters(std::initializer_list<std::string_view> known,
                                 std::initializer_list<std::string_view> repeatable = {}) const;

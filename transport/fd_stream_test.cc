@@ -622,7 +622,7 @@ TEST_F(FdStreamTest, DroppingWithWorkPendingCallsNothing) {
 }
 
 TEST_F(FdStreamTest, AnIdleStreamCostsAbout300BytesAndAllocatesNothingPerMessage) {
-  EXPECT_LE(sizeof(FdStream), 304u);
+  EXPECT_LE(sizeof(FdStream), 312u);
   EXPECT_LE(::malloc_usable_size(stream.get()), 320u);
   start();
   const auto echo = [&] {

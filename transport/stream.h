@@ -22,6 +22,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "wayport/base/chain.h"
 #include "wayport/base/loop.h"
@@ -64,13 +67,28 @@ struct UnixPeer {
   gid_t gid = 0;
 };
 
+// What the client of an HTTP upgrade (websocket) asked for, in its words: all of it is the peer's, and unescaped.
+struct HttpRequest {
+  std::string target;                                        // "/chat?room=1"
+  std::string host;                                          // the Host header
+  std::string subprotocol;                                   // the one that was agreed; empty: none
+  std::vector<std::pair<std::string, std::string>> headers;  // in order; the transport bounds them
+
+  std::string_view path() const noexcept;  // "/chat"
+  // The first of that name, whatever its letter case; nullptr: none.
+  const std::string* header(std::string_view name) const noexcept;
+  // The first such parameter, percent-decoded ("+" is a plus); nullopt: none, or not decodable.
+  std::optional<std::string> query(std::string_view key) const;
+};
+
 // Who is on the other end. Addresses are printed on demand; an idle plain connection keeps only two raw addresses.
 struct PeerInfo {
   SocketAddress remote;
   SocketAddress local;
-  std::unique_ptr<const TlsPeer> tls;  // set once the handshake is done
-  std::optional<UnixPeer> unix_peer;   // kernel-checked credentials
-  const char* scheme = "tcp";          // static text
+  std::unique_ptr<const TlsPeer> tls;       // set once the handshake is done
+  std::optional<UnixPeer> unix_peer;        // kernel-checked credentials
+  std::unique_ptr<const HttpRequest> http;  // websocket: what was asked for (of a dialed one, by us)
+  const char* scheme = "tcp";               // static text
 
   std::string remote_url() const;  // "tcp://10.0.0.1:50112", "unix://@name", "unix://?pid=7&uid=0", "tls://..."
   std::string local_url() const;
@@ -115,7 +133,8 @@ class Stream {
   // and a read end that was already told is told again.
   virtual void replace_events(StreamEvents& events) = 0;
   // For a consumer that finds the path dead before the kernel does (a ping unanswered): a stream that survives the loss
-  // of its connection (a dialed snet) drops it and dials again at once. False: this one does not, and nothing changed.
+  // of its connection (snet) drops it, and dials again at once (if it was dialed) or waits for its peer as after any loss.
+  // False: this one does not, and nothing changed.
   virtual bool reconnect_now() { return false; }
   virtual const PeerInfo& peer() const noexcept = 0;
   virtual Loop& loop() const noexcept = 0;

@@ -1,228 +1,40 @@
 #include "wayport/rpc/graceful/graceful.h"
 
-#include <signal.h>
-
-#include <atomic>
-#include <cstdlib>
-#include <future>
 #include <utility>
 
-#include "wayport/base/signals.h"
-
 namespace wayport::rpc {
-namespace {
 
-void run_on(Loop& loop, const std::function<void()>& work) {
-  std::promise<void> done;
-  loop.post([&] {
-    work();
-    done.set_value();
-  });
-  done.get_future().wait();
-}
+class Graceful::Served final : public transport::Drainable {
+ public:
+  explicit Served(Peer& peer) : peer_(peer) {}
 
-}  // namespace
-
-Result<ProcessStart> ProcessStart::capture() {
-  ProcessStart start;
-  WAYPORT_TRY_ASSIGN(start.program, ProgramStart::capture());
-  WAYPORT_TRY_ASSIGN(start.predecessor, Predecessor::from_environment());
-  WAYPORT_TRY_ASSIGN(start.inherited, transport::InheritedSockets::from_environment());
-  WAYPORT_TRY_ASSIGN(start.service_manager, ServiceManager::from_environment());
-  return start;
-}
-
-// On the runtime's first loop, but for wait() and what is const or atomic.
-struct Graceful::State : std::enable_shared_from_this<State> {
-  enum class Phase : std::uint8_t { serving, restarting, draining };
-
-  // Fires when the time to drain is over, and once more when what is left should have ended.
-  struct DrainTimer final : Timer {
-    explicit DrainTimer(State& its_state) : state(its_state) {}
-    void on_timer() override { state.on_drain_timer(); }
-    State& state;
-  };
-
-  State(Runtime& its_runtime, std::vector<Peer*> its_peers, ProcessStart& its_start, GracefulOptions its_options)
-      : runtime(its_runtime),
-        loop(its_runtime.loop(0)),
-        log(its_runtime.log()),
-        peers(std::move(its_peers)),
-        process(its_start),
-        options(std::move(its_options)),
-        drain_timer(*this) {}
-
-  Result<void> open() {
-    for (const std::string& what : process.inherited.unused()) {
-      log.write(LogLevel::warning, "an inherited socket is not used and closed",
-                {{"socket", what}, {"advice", "listen there, or remove it from the socket unit"}});
-    }
-    process.inherited.close_unused();
-    if (options.catch_signals) {
-      WAYPORT_TRY_ASSIGN(signals,
-                         SignalSet::open(loop, {SIGTERM, SIGINT, SIGUSR2}, [this](int signal) { on_signal(signal); }));
-    }
-    if (process.predecessor) return process.predecessor.tell_ready();
-    note(process.service_manager.ready());
-    return {};
+  std::vector<int> hand_over_listeners() override { return peer_.hand_over_listeners(); }
+  void take_back_listeners() override { peer_.take_back_listeners(); }
+  void close_async(std::move_only_function<void()> done) override { peer_.close_async(std::move(done)); }
+  std::size_t abort() override {
+    const std::size_t sessions = peer_.session_count();
+    peer_.abort_sessions();
+    return sessions;
   }
 
-  void on_signal(int signal) {
-    if (signal == SIGUSR2) return begin_restart();
-    // Without a second thought: whoever sends two has no patience.
-    if (std::exchange(told_to_end, true)) std::_Exit(1);
-    log.write(LogLevel::info, "told to end", {{"signal", signal}});
-    begin_drain(false);
-  }
-
-  void begin_restart() {
-    if (phase != Phase::serving) {
-      log.write(LogLevel::warning, "no restart: one is under way, or this process is ending");
-      return;
-    }
-    std::vector<HandedSocket> sockets;
-    for (Peer* const peer : peers) {
-      for (const int fd : peer->hand_over_listeners()) sockets.push_back({fd, process.inherited.name_of(fd)});
-    }
-    note(process.service_manager.reloading());
-    Result<std::unique_ptr<Successor>> started = Successor::start(
-        loop, process.program, sockets, {.ready_timeout = options.ready_timeout, .own_pid = options.own_pid},
-        [this](Result<pid_t> pid) { on_successor(std::move(pid)); });
-    if (!started) return restart_failed(started.error());
-    phase = Phase::restarting;
-    successor = *std::move(started);
-    log.write(LogLevel::info, "a new process is starting",
-              {{"pid", successor->pid()}, {"executable", process.program.executable}, {"sockets", sockets.size()}});
-  }
-
-  void on_successor(Result<pid_t> pid) {
-    loop.delete_later(std::move(successor));  // it is what calls
-    phase = Phase::serving;
-    if (!pid) return restart_failed(pid.error());
-    log.write(LogLevel::info, "the new process is ready, this one drains and ends", {{"pid", *pid}});
-    note(process.service_manager.main_pid(*pid));
-    begin_drain(true);
-  }
-
-  void restart_failed(const Error& why) {
-    for (Peer* const peer : peers) peer->take_back_listeners();
-    log.write(LogLevel::error, "the restart failed, this process goes on serving", {{"error", why}});
-    note(process.service_manager.ready("restart failed, the old process goes on serving"));
-  }
-
-  void begin_drain(bool replaced) {
-    if (phase == Phase::draining) return;
-    if (successor) {
-      log.write(LogLevel::warning, "the new process was not ready yet and is ended, too", {{"pid", successor->pid()}});
-      successor.reset();
-      for (Peer* const peer : peers) peer->take_back_listeners();
-    }
-    phase = Phase::draining;
-    end.replaced = replaced;
-    if (!replaced) note(process.service_manager.stopping());
-    if (options.drain_timeout >= Duration::zero()) loop.arm(drain_timer, after(loop.now(), options.drain_timeout));
-    begun.set_value();
-  }
-
-  void on_drain_timer() {
-    if (!end.drained) {
-      log.write(LogLevel::error, "a hook or a handler does not end; the process does",
-                {{"after", options.drain_timeout + kOverdue}});
-      std::_Exit(1);
-    }
-    end.drained = false;
-    std::size_t sessions = 0;
-    for (Peer* const peer : peers) {
-      sessions += peer->session_count();
-      peer->abort_sessions();
-    }
-    log.write(LogLevel::warning, "drain_timeout is over, what is left is aborted",
-              {{"drain_timeout", options.drain_timeout}, {"sessions", sessions}});
-    loop.arm(drain_timer, loop.now() + kOverdue);
-  }
-
-  void run_hook(const char* name, const std::function<void()>& hook) {
-    if (!hook) return;
-    try {
-      hook();
-    } catch (const std::exception& error) {
-      log.write(LogLevel::error, "a hook threw", {{"hook", name}, {"error", error.what()}});
-    } catch (...) {
-      log.write(LogLevel::error, "a hook threw", {{"hook", name}});
-    }
-  }
-
-  // The service works without those who watch it.
-  void note(const Result<void>& told) {
-    if (!told) log.write(LogLevel::warning, "the service manager was not told", {{"error", told.error()}});
-  }
-
-  Runtime& runtime;
-  Loop& loop;
-  Log& log;
-  const std::vector<Peer*> peers;
-  ProcessStart& process;
-  const GracefulOptions options;
-  DrainTimer drain_timer;
-  std::unique_ptr<SignalSet> signals;
-  std::unique_ptr<Successor> successor;
-  Phase phase = Phase::serving;
-  bool told_to_end = false;
-  GracefulEnd end;
-  std::promise<void> begun;
+ private:
+  Peer& peer_;
 };
 
-Result<std::unique_ptr<Graceful>> Graceful::start(Runtime& runtime, std::vector<Peer*> peers, ProcessStart& start,
-                                                  GracefulOptions options) {
-  auto state = std::make_shared<State>(runtime, std::move(peers), start, std::move(options));
-  std::unique_ptr<Graceful> graceful(new Graceful(state));
-  Result<void> opened;
-  run_on(state->loop, [&] { opened = state->open(); });
-  if (!opened) return fail(std::move(opened.error()));
+Graceful::Graceful(const std::vector<Peer*>& peers) {
+  for (Peer* const peer : peers) served_.push_back(std::make_unique<Served>(*peer));
+}
+
+Graceful::~Graceful() = default;
+
+Result<std::unique_ptr<Graceful>> Graceful::start(Runtime& runtime, const std::vector<Peer*>& peers,
+                                                  ProcessStart& start, GracefulOptions options) {
+  std::unique_ptr<Graceful> graceful(new Graceful(peers));
+  std::vector<transport::Drainable*> served;
+  for (const std::unique_ptr<Served>& peer : graceful->served_) served.push_back(peer.get());
+  WAYPORT_TRY_ASSIGN(graceful->process_,
+                     transport::GracefulProcess::start(runtime, std::move(served), start, std::move(options)));
   return graceful;
-}
-
-Graceful::~Graceful() {
-  Loop& loop = state_->loop;
-  run_on(loop, [this] {
-    state_->signals.reset();
-    state_->successor.reset();
-    state_->drain_timer.unlink();
-    state_.reset();
-  });
-}
-
-GracefulEnd Graceful::wait() {
-  State& state = *state_;
-  state.begun.get_future().wait();
-  state.run_hook("first_sweep", state.options.first_sweep);
-  std::atomic<std::size_t> left = state.peers.size();
-  std::promise<void> closed;
-  for (Peer* const peer : state.peers) {
-    peer->close_async([&] {
-      if (left.fetch_sub(1) == 1) closed.set_value();
-    });
-  }
-  if (!state.peers.empty()) closed.get_future().wait();
-  state.run_hook("before_exit", state.options.before_exit);
-  GracefulEnd end;
-  run_on(state.loop, [&] {
-    state.drain_timer.unlink();
-    end = state.end;
-  });
-  return end;
-}
-
-void Graceful::stop() {
-  state_->loop.post([weak = std::weak_ptr(state_)] {
-    if (const std::shared_ptr<State> state = weak.lock()) state->begin_drain(false);
-  });
-}
-
-void Graceful::restart() {
-  state_->loop.post([weak = std::weak_ptr(state_)] {
-    if (const std::shared_ptr<State> state = weak.lock()) state->begin_restart();
-  });
 }
 
 }  // namespace wayport::rpc

@@ -36,7 +36,8 @@ _LIBRARIES = {
     "prometheus_cpp": _lib("prometheus/registry.h", "prometheus-cpp-dev", linkopts = ["-lprometheus-cpp-core"]),
     "cpp_jwt": _lib("jwt/jwt.hpp", "libcpp-jwt-dev", deps = ["openssl", "nlohmann_json"]),
     "nlohmann_json": _lib("nlohmann/json.hpp", "nlohmann-json3-dev"),
-    "gperftools": _lib("gperftools/profiler.h", "libgoogle-perftools-dev", linkopts = ["-lprofiler"]),
+    # tcmalloc replaces malloc, so only programs that ask it for something get it.
+    "gperftools": _lib("gperftools/profiler.h", "libgoogle-perftools-dev", linkopts = ["-lprofiler", "-Wl,--push-state,--as-needed", "-ltcmalloc", "-Wl,--pop-state"]),
 }
 
 # Programs that a build runs.

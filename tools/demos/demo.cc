@@ -1,4 +1,5 @@
-// What tools/demo runs: two peers hold a conversation over tcp, unix and tls. Exits 0 only if every step happened.
+// What tools/demo runs: two peers hold a conversation over tcp, unix and tls, and one through a link gateway.
+// Exits 0 only if every step happened.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -7,6 +8,7 @@
 #include "wayport/base/log_testing.h"
 #include "wayport/tools/demos/conversation.h"
 #include "wayport/tools/demos/report.h"
+#include "wayport/tools/demos/through_gateway.h"
 #include "wayport/transport/testing/certificates.h"
 
 namespace wayport::tools {
@@ -33,6 +35,7 @@ int demo() {
       tls_stack(directory),
   };
   for (const Stack& stack : stacks) converse(report, log, stack);
+  talk_through_gateway(report, log);
   const bool good = report.summary();
   if (!good) {
     for (const std::string& line : log.lines()) std::cerr << "log: " << line << "\n";

@@ -28,7 +28,10 @@ TEST(Demo, ShowsEveryStepOnEveryTransport) {
                            "unknown path", "custom error", "timeout", "over-limit packet", "graceful close"}) {
     EXPECT_EQ(steps.count(name), 3u) << name << "\n" << demo.out;
   }
-  EXPECT_THAT(demo.out, ::testing::HasSubstr("\n33 steps, 0 failed, "));
+  for (const char* name : {"server connects", "dial by id", "cut in a call", "server closes"}) {
+    EXPECT_EQ(steps.count(name), 1u) << name << "\n" << demo.out;
+  }
+  EXPECT_THAT(demo.out, ::testing::HasSubstr("\n37 steps, 0 failed, "));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "wayport/base/log.h"
 #include "wayport/base/runtime.h"
+#include "wayport/base/secrets.h"
 #include "wayport/base/signals.h"
 #include "wayport/rpc/graceful/graceful.h"
 #include "wayport/tools/bench/bench.h"
@@ -20,7 +21,6 @@
 #include "wayport/tools/wayport/console.h"
 #include "wayport/tools/wayport/decode.h"
 #include "wayport/tools/wayport/listen.h"
-#include "wayport/tools/wayport/secrets.h"
 #include "wayport/tools/wayport/serve.h"
 
 namespace wayport::tools {

@@ -103,6 +103,8 @@ class ServerSession final : public SnetStream::Keeper, public ListNode<ServerSes
   void on_attached() override;
   void on_growth() override;
   void retire() override;
+  // It is the client who dials; the session waits for it as after any loss.
+  bool reconnect_now() override { return true; }
   void on_timer() override;
 
   bool waiting() const noexcept { return ListNode<ServerSession>::linked(); }

@@ -222,7 +222,12 @@ TEST(SnetClient, ReconnectsAtOnceWhenAskedTo) {
   net.accepted.front()->write("back");
   net.loop.drain();
   EXPECT_EQ((*client)->events.received, "back");
-  EXPECT_FALSE(net.accepted.front()->stream->reconnect_now());  // servers wait
+  // A server drops the connection, and waits for its client as after any loss.
+  EXPECT_TRUE(net.accepted.front()->stream->reconnect_now());
+  net.loop.advance(10s);
+  net.accepted.front()->write(" again");
+  net.loop.drain();
+  EXPECT_EQ((*client)->events.received, "back again");
 }
 
 TEST(SnetClient, ASilentServerCostsOneAttempt) {

@@ -1,63 +1,14 @@
-// A program under test: started, spoken to, waited for. Nothing here sleeps; a program that does not end in time is
-// killed, and what it had printed is in the failure.
+// Programs under test, as base/testing/process.h has them.
 #pragma once
 
-#include <sys/types.h>
-
-#include <chrono>
-#include <string>
-#include <string_view>
-#include <vector>
-
-#include "wayport/base/socket.h"
+#include "wayport/base/testing/process.h"
 
 namespace wayport::tools::testing {
 
-struct Finished {
-  int exit_code = -1;  // minus the signal, if one ended it
-  std::string out;
-  std::string err;
-};
-
-class Process {
- public:
-  // arguments[0] is the program. `input` is its standard input. Aborts the test if it cannot be started.
-  explicit Process(const std::vector<std::string>& arguments, std::string_view input = {});
-  ~Process();  // kills
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  pid_t pid() const noexcept { return pid_; }
-  // The first line of standard output that holds `part`, without its end, and that was not returned before. Empty: the
-  // program ended, or printed none in time.
-  std::string wait_for_line(std::string_view part);
-  // The same of standard error.
-  std::string wait_for_error_line(std::string_view part);
-  void signal(int number) const;
-  // Waits for the end.
-  Finished finish();
-
- private:
-  static constexpr std::chrono::seconds kPatience{60};
-
-  struct Output {
-    Fd fd;
-    std::string text;
-    std::size_t returned = 0;  // up to here lines were given out
-  };
-  // False: both outputs have ended, or the time is over.
-  bool read_some(std::chrono::steady_clock::time_point due);
-  std::string wait_in(Output& output, std::string_view part);
-
-  pid_t pid_ = -1;
-  Output out_;
-  Output err_;
-};
-
-// Runs to the end.
-Finished run(const std::vector<std::string>& arguments, std::string_view input = {});
-
-// Of a file of the runfiles, such as "tools/wayport/wayport".
-std::string runfile(const std::string& path);
+using wayport::testing::Finished;
+using wayport::testing::Process;
+using wayport::testing::ProcessOptions;
+using wayport::testing::run;
+using wayport::testing::runfile;
 
 }  // namespace wayport::tools::testing

@@ -1,4 +1,4 @@
-#include "wayport/tools/wayport/testing/process.h"
+#include "wayport/base/testing/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +14,7 @@
 
 #include "wayport/base/result.h"
 
-namespace wayport::tools::testing {
+namespace wayport::testing {
 namespace {
 
 struct Pipe {
@@ -37,19 +37,24 @@ Fd file_of(std::string_view text) {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, std::string_view input) {
-  const Fd in = file_of(input);
+Process::Process(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+  const Fd in = file_of(options.input);
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  std::vector<char*> environment;
+  for (const std::string& entry : options.environment) environment.push_back(const_cast<char*>(entry.c_str()));
+  for (char** entry = environ; *entry; ++entry) environment.push_back(*entry);
+  environment.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
+  if (!options.directory.empty()) ::posix_spawn_file_actions_addchdir_np(&actions, options.directory.c_str());
   ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, out.write.get(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err.write.get(), STDERR_FILENO);
-  const int error = ::posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
+  const int error = ::posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environment.data());
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     std::fprintf(stderr, "cannot start %s: %s\n", argv[0], system_error(error, "posix_spawn").to_string().c_str());
@@ -121,6 +126,9 @@ Finished Process::finish() {
 Finished run(const std::vector<std::string>& arguments, std::string_view input) {
   return Process(arguments, input).finish();
 }
+Finished run(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+  return Process(arguments, options).finish();
+}
 
 std::string runfile(const std::string& path) {
   const char* const directory = std::getenv("TEST_SRCDIR");
@@ -129,4 +137,4 @@ std::string runfile(const std::string& path) {
   return std::string(directory) + "/" + workspace + "/" + path;
 }
 
-}  // namespace wayport::tools::testing
+}  // namespace wayport::testing

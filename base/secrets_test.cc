@@ -1,11 +1,11 @@
-#include "wayport/tools/wayport/secrets.h"
+#include "wayport/base/secrets.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <vector>
 
-namespace wayport::tools {
+namespace wayport {
 namespace {
 
 TEST(Secrets, AreBlankedInAddressesAndNowhereElse) {
@@ -27,4 +27,4 @@ TEST(Secrets, AreBlankedInAddressesAndNowhereElse) {
 }
 
 }  // namespace
-}  // namespace wayport::tools
+}  // namespace wayport

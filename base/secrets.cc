@@ -1,8 +1,8 @@
-#include "wayport/tools/wayport/secrets.h"
+#include "wayport/base/secrets.h"
 
 #include <algorithm>
 
-namespace wayport::tools {
+namespace wayport {
 namespace {
 
 constexpr std::string_view kSecretKeys[] = {"key=", "password=", "token="};
@@ -29,4 +29,4 @@ void blank_secrets(int argc, char** argv) noexcept {
   }
 }
 
-}  // namespace wayport::tools
+}  // namespace wayport

@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-namespace wayport::tools {
+namespace wayport {
 
 // Overwrites the values of key=, password= and token= in every argument that holds an address, in place.
 void blank_secrets(int argc, char** argv) noexcept;
 
-}  // namespace wayport::tools
+}  // namespace wayport

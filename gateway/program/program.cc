@@ -1,0 +1,229 @@
+#include "wayport/gateway/program/program.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "wayport/base/bytes.h"
+#include "wayport/base/chain.h"
+#include "wayport/base/loop.h"
+#include "wayport/base/runtime.h"
+#include "wayport/gateway/program/admin.h"
+#include "wayport/gateway/program/control.h"
+#include "wayport/gateway/program/files.h"
+#include "wayport/gateway/program/metrics.h"
+#include "wayport/transport/address.h"
+#include "wayport/transport/default_transports.h"
+
+namespace wayport::gateway {
+namespace {
+
+constexpr std::size_t kKeyBytesMax = 4096;
+constexpr Duration kCloseTime = std::chrono::seconds(5);  // on top of the time to drain
+
+// Connections are descriptors; a shell's soft limit is for programs that use select().
+void raise_file_limit(Log& log) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &files) != 0) {
+    log.write(LogLevel::warning, "the limit of open files stays as it is",
+              {{"error", system_error(errno, "setrlimit")}});
+  }
+}
+
+link::LinkGatewayOptions gateway_options(const Settings& settings, transport::ProcessStart& start,
+                                         const transport::Transports& transports) {
+  link::LinkGatewayOptions options;
+  options.listen_clients = settings.client_addresses;
+  options.listen_servers = settings.server_addresses;
+  options.key = settings.server_auth_key;
+  options.switching = settings.switching;
+  options.listen_options.handshakes_max = settings.transport_handshakes_max;
+  options.listen_options.handshake_timeout = settings.transport_handshake_timeout;
+  options.listen_options.inherited = &start.inherited;
+  options.drain = settings.drain;
+  options.transports = &transports;
+  return options;
+}
+
+class ServedGateway final : public transport::Drainable {
+ public:
+  explicit ServedGateway(link::LinkGateway& gateway) : gateway_(gateway) {}
+  std::vector<int> hand_over_listeners() override { return gateway_.hand_over_listeners(); }
+  void take_back_listeners() override { gateway_.take_back_listeners(); }
+  void close_async(std::move_only_function<void()> done) override { gateway_.close_async(std::move(done)); }
+  std::size_t abort() override {
+    const std::size_t connections = gateway_.connection_count();
+    gateway_.abort();
+    return connections;
+  }
+
+ private:
+  link::LinkGateway& gateway_;
+};
+
+// It answers while the gateway drains, unless a successor answers.
+class ServedAdmin final : public transport::Drainable {
+ public:
+  explicit ServedAdmin(AdminServer& admin) : admin_(admin) {}
+  std::vector<int> hand_over_listeners() override { return admin_.hand_over_listeners(); }
+  void take_back_listeners() override { admin_.take_back_listeners(); }
+  void close_async(std::move_only_function<void()> done) override {
+    admin_.leave_to_successor();
+    done();
+  }
+  std::size_t abort() override { return 0; }
+
+ private:
+  AdminServer& admin_;
+};
+
+// As the original prints addresses; what it does not know is printed whole.
+std::string place_of(const std::string& address) {
+  constexpr std::string_view kTcp = "tcp://";
+  const Result<transport::Address> parsed = transport::Address::parse(address);
+  const std::string text = parsed ? parsed->to_log() : escape(address);
+  const std::string place = text.substr(0, text.find('?'));
+  return place.starts_with(kTcp) ? place.substr(kTcp.size()) : place;
+}
+
+AdminServer::Pages pages_of(const link::LinkGateway& gateway, const std::atomic<bool>& ready, const Loop& loop) {
+  return [&gateway, &ready, &loop, started = loop.exact_now()](std::string_view path) -> std::optional<AdminPage> {
+    if (path == "/healthz") return AdminPage{.status = 200, .type = "text/plain; charset=utf-8", .body = "ok\n"};
+    if (path == "/readyz") {
+      if (gateway.closing()) return AdminPage{.status = 503, .type = "text/plain; charset=utf-8", .body = "draining\n"};
+      if (!ready) return AdminPage{.status = 503, .type = "text/plain; charset=utf-8", .body = "starting\n"};
+      return AdminPage{.status = 200, .type = "text/plain; charset=utf-8", .body = "ready\n"};
+    }
+    if (path == "/metrics") {
+      return AdminPage{.status = 200,
+                       .type = "text/plain; version=0.0.4; charset=utf-8",
+                       .body = metrics_text(gateway, loop.exact_now() - started)};
+    }
+    return std::nullopt;
+  };
+}
+
+void set_pools(Runtime& runtime, std::optional<std::size_t> bytes) {
+  if (!bytes) return;
+  const std::size_t each = *bytes / runtime.loop_count();
+  for (std::size_t i = 0; i < runtime.loop_count(); ++i) {
+    runtime.loop(i).post([each] { ChunkPool::of_this_thread().set_free_bytes_max(each); });
+  }
+}
+
+Result<transport::GracefulEnd> serve(const Settings& settings, transport::ProcessStart& start, Log& log,
+                                     const ProgramHooks& hooks) {
+  raise_file_limit(log);
+  for (const std::string& note : settings.notes) log.write(LogLevel::info, note);
+  WAYPORT_TRY_ASSIGN(PidFile pid_file, PidFile::prepare(settings.pid_file, ::getpid()));
+  Runtime runtime({.loops = static_cast<unsigned>(settings.loops), .log = &log});
+  set_pools(runtime, settings.pool_bytes);
+  const transport::Transports transports = transport::default_transports(&log);
+  link::LinkGateway gateway(runtime, gateway_options(settings, start, transports));
+  Control control(runtime, gateway, {.command_file = settings.command_file, .profile_prefix = settings.profile_prefix});
+  if (hooks.add_commands) WAYPORT_TRY(hooks.add_commands(control.commands(), gateway));
+  WAYPORT_TRY(control.start());
+  WAYPORT_TRY(gateway.start());
+
+  std::atomic<bool> ready = false;
+  ServedGateway served_gateway(gateway);
+  std::vector<transport::Drainable*> served{&served_gateway};
+  std::unique_ptr<AdminServer> admin;
+  std::optional<ServedAdmin> served_admin;
+  if (!settings.admin_address.empty()) {
+    WAYPORT_TRY_ASSIGN(admin, AdminServer::start(runtime, transports,
+                                                 {.address = settings.admin_address,
+                                                  .connections_max = settings.admin_connections_max,
+                                                  .request_timeout = settings.admin_request_timeout,
+                                                  .inherited = &start.inherited},
+                                                 pages_of(gateway, ready, runtime.loop(0))));
+    served.push_back(&served_admin.emplace(*admin));
+  }
+  WAYPORT_TRY_ASSIGN(const auto process,
+                     transport::GracefulProcess::start(
+                         runtime, std::move(served), start,
+                         {.drain_timeout = settings.drain + kCloseTime, .ready_timeout = settings.ready_timeout}));
+  ready = true;
+  if (const Result<void> written = pid_file.write(); !written) {
+    log.write(LogLevel::error, "the pid file is not written", {{"error", written.error()}});
+  }
+  // The original's words: there are scripts that wait for them.
+  for (const std::string& address : gateway.client_addresses()) {
+    log.write(LogLevel::info, "setup client listener at - " + place_of(address));
+  }
+  for (const std::string& address : gateway.server_addresses()) {
+    log.write(LogLevel::info, "setup server listener at - " + place_of(address));
+  }
+  if (admin) log.write(LogLevel::info, "admin listener at - " + place_of(admin->address()));
+  const transport::GracefulEnd end = process->wait();
+  log.write(LogLevel::info, end.replaced ? "fastway replaced" : "fastway killed");
+  return end;
+}
+
+}  // namespace
+
+Result<void> resolve_key(Settings& settings, const char* from_environment) {
+  if (!settings.server_auth_key_file.empty()) {
+    WAYPORT_TRY_ASSIGN(std::string key, read_file(settings.server_auth_key_file, kKeyBytesMax, Links::follow));
+    if (key.ends_with('\n')) key.pop_back();
+    if (key.ends_with('\r')) key.pop_back();
+    settings.server_auth_key = std::move(key);
+    settings.server_auth_key_file.clear();
+  } else if (settings.server_auth_key.empty() && from_environment) {
+    settings.server_auth_key = from_environment;
+  }
+  return {};
+}
+
+Result<void> check_addresses(const Settings& settings) {
+  Loop loop;
+  const transport::Transports transports = transport::default_transports();
+  std::vector<std::string> addresses = settings.client_addresses;
+  addresses.insert(addresses.end(), settings.server_addresses.begin(), settings.server_addresses.end());
+  if (!settings.admin_address.empty()) addresses.push_back(settings.admin_address);
+  int unix_sockets = 0;
+  for (const std::string& text : addresses) {
+    WAYPORT_TRY_ASSIGN(const transport::Address address, transport::Address::parse(text));
+    const bool is_unix = address.layers().back() == "unix";
+    const std::string place =
+        is_unix ? "@wayport-check-" + std::to_string(::getpid()) + "-" + std::to_string(++unix_sockets) : "127.0.0.1:0";
+    const std::string whole = address.to_string();
+    std::string query = whole.substr(std::min(whole.find('?'), whole.size()));
+    if (is_unix && address.parameter("mode")) query.clear();  // the socket of the check has no file
+    WAYPORT_TRY_ASSIGN(const transport::Address elsewhere,
+                       transport::Address::parse(address.scheme() + "://" + place + query));
+    if (const auto listener = transports.listen(loop, elsewhere, {}); !listener) {
+      return fail(ErrorCode::invalid_argument, address.to_log() + ": " + listener.error().to_string());
+    }
+  }
+  return {};
+}
+
+Result<LogOptions> log_options(const Settings& settings) {
+  LogOptions options;
+  WAYPORT_TRY_ASSIGN(options.level, parse_log_level(settings.log_level));
+  options.file = settings.log_file;
+  options.json = settings.log_json;
+  return options;
+}
+
+int run_gateway(const Settings& settings, transport::ProcessStart& start, Log& log, std::string& why,
+                const ProgramHooks& hooks) {
+  const Result<transport::GracefulEnd> end = serve(settings, start, log, hooks);
+  if (!end) {
+    why = end.error().to_string();
+    return 1;
+  }
+  return end->drained ? 0 : 1;
+}
+
+}  // namespace wayport::gateway
