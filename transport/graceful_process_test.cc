@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "wayport/base/log_testing.h"
@@ -24,11 +27,23 @@ struct Server final : Drainable {
   void take_back_listeners() override { ++taken_back; }
   void close_async(std::move_only_function<void()> closed) override {
     ++closes;
-    if (ends) return closed();
-    done = std::move(closed);
+    {
+      const std::lock_guard lock(mutex);
+      if (!ends && !aborted) {
+        done = std::move(closed);
+        return;
+      }
+    }
+    closed();
   }
   std::size_t abort() override {
-    done();
+    std::move_only_function<void()> closed;
+    {
+      const std::lock_guard lock(mutex);
+      aborted = true;
+      closed = std::move(done);
+    }
+    if (closed) closed();
     return 3;
   }
 
@@ -36,6 +51,8 @@ struct Server final : Drainable {
   int handed_over = 0;
   int taken_back = 0;
   int closes = 0;
+  std::mutex mutex;  // closed on the thread that waits, aborted on the loop
+  bool aborted = false;
   std::move_only_function<void()> done;
 };
 
