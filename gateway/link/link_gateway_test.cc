@@ -118,10 +118,7 @@ TEST_P(Slow, CutEndsTheReceiver) {
 }
 
 TEST_P(Slow, PauseHoldsTheClientAndLosesNothing) {
-  // The word that pauses a client on another loop takes a turn of each. What comes meanwhile fits these bounds always,
-  // since all of it does; they are for two loops only.
-  LinkGatewayOptions options = Slow::options(SlowPolicy::pause);
-  if (GetParam() > 1) options.switching.virtual_queue = options.switching.server_queue = {20u << 20, 20'000};
+  const LinkGatewayOptions options = Slow::options(SlowPolicy::pause);
   LiveGateway live({options, GetParam()});
   const auto others = skip(live, GetParam());
   RawEnd server = live.server(1, kReceiveBytes);

@@ -30,6 +30,7 @@ enum class MailKind : std::uint8_t {
   dial_refused,     // id (the client), port, registration; answers dial_client
   data_to_server,   // connection, frame
   close_to_server,  // connection: the client's end is gone
+  mark,             // id (the client): it is not read until this has been answered, behind all that it sent before
   // s -> c
   dial_client,      // id (the client), port, registration
   connect,          // connection, id (the server): the server got its Accept
@@ -37,6 +38,7 @@ enum class MailKind : std::uint8_t {
   close_to_client,  // connection: the server's end is gone, or never was
   pause_client,     // connection: its server is slow; do not read the client
   resume_client,    // connection
+  mark_seen,        // id (the client); answers mark
 };
 
 // Fields that a kind does not have are 0.

@@ -63,7 +63,10 @@ class Port final : private Timer, public ListNode<Port> {
   std::uint32_t id_ = 0;
   std::uint32_t first_end_ = kNone;  // its virtual connections' ends: a list through their `next`
   std::uint32_t end_count_ = 0;
-  std::uint32_t pauses_ = 0;          // ends of it that are paused
+  std::uint32_t pauses_ = 0;          // ends of it that are paused, and one while marks_ is not 0
+  std::uint32_t marks_ = 0;           // a client's, not answered by other loops
+  std::uint32_t ahead_messages_ = 0;  // mailed since the last marks were answered, which may not have arrived
+  std::size_t ahead_bytes_ = 0;
   std::uint32_t dials_ = 0;           // a server's, under way to another loop
   std::uint32_t touched_at_ = kNone;  // place in Switch::touched_
   const Side side_;

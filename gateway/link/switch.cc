@@ -251,7 +251,9 @@ void Switch::data_from_client(Port& from, Frame& frame) {
     counters_.strays.add();
     return send_command(from, Command::close(frame.connection));
   }
-  if (!mail_frame(end.loop, MailKind::data_to_server, frame)) end_by_client(slot, true);
+  const std::size_t size = frame.size();
+  if (!mail_frame(end.loop, MailKind::data_to_server, frame)) return end_by_client(slot, true);
+  if (options_.slow_policy == SlowPolicy::pause) count_ahead(from, size);
 }
 
 void Switch::data_from_server(Port& from, Frame& frame) {

@@ -275,6 +275,9 @@ class Switch {
   void become_slow(Port& port);
   void forget_queue(Port& port) noexcept;
   void pause_client_end(std::uint32_t slot, bool on);
+  void pause_client(Port& client, bool on);
+  void count_ahead(Port& client, std::size_t size);
+  void handle_mark_seen(std::uint32_t client_id);
   void pause_sender(std::uint32_t server_slot);
   void resume_sender(std::uint32_t connection);
   void ask_for_turn_end() {

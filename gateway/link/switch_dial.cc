@@ -292,6 +292,10 @@ void Switch::handle_one(unsigned from, Mail& one) {
       if (slot != kNone) pause_client_end(slot, one.kind == MailKind::pause_client);
       return;
     }
+    case MailKind::mark:
+      return mail(from, {.kind = MailKind::mark_seen, .id = one.id});
+    case MailKind::mark_seen:
+      return handle_mark_seen(one.id);
   }
 }
 

@@ -220,12 +220,35 @@ void Switch::pause_client_end(std::uint32_t slot, bool on) {
   ClientEnd& end = client_ends_[slot];
   if (end.paused == on) return;
   end.paused = on;
-  Port& client = *ports_[end.port];
+  pause_client(*ports_[end.port], on);
+}
+
+void Switch::pause_client(Port& client, bool on) {
   client.pauses_ += on ? 1 : -1;
   if (client.state_ != Port::State::open || client.pauses_ != (on ? 1u : 0u)) return;
   counters_.paused.add(on ? 1 : -1);
   if (!on) client.last_frame_ = now_;  // the time in which it was not read does not count as idle
   host_.set_reading(client, !on);
+}
+
+// The word that pauses a client comes late from another loop. So that what comes meanwhile fits the other half of the
+// bounds, a client stops by itself after a quarter, until the other loops have seen all that it sent.
+void Switch::count_ahead(Port& client, std::size_t size) {
+  client.ahead_bytes_ += size;
+  ++client.ahead_messages_;
+  const QueueLimits& of_virtual = options_.virtual_queue;
+  if (client.ahead_bytes_ <= of_virtual.bytes_max / 4 && client.ahead_messages_ <= of_virtual.messages_max / 4) return;
+  client.ahead_bytes_ = client.ahead_messages_ = 0;
+  client.marks_ = group_.loops() - 1;
+  pause_client(client, true);
+  broadcast({.kind = MailKind::mark, .id = client.id_});
+}
+
+void Switch::handle_mark_seen(std::uint32_t client_id) {
+  const std::uint32_t index = clients_.find(client_id);
+  if (index == kNone) return;  // it closed meanwhile
+  Port& client = *ports_[index];
+  if (client.marks_ != 0 && --client.marks_ == 0) pause_client(client, false);
 }
 
 }  // namespace wayport::link

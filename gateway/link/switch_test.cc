@@ -455,6 +455,36 @@ TEST(SwitchQueues, PauseStopsTheClientAtHalfAndResumesItAtAQuarter) {
   }
 }
 
+TEST(SwitchQueues, AClientRunsAheadOfAnotherLoopByAQuarterAtMost) {
+  SwitchOptions options = small_queues();
+  options.slow_policy = SlowPolicy::pause;
+  options.virtual_queue.messages_max = 8;
+  RigSettings settings{options, 2};
+  settings.manual_mail = true;
+  Rig rig(settings);
+  Wire& server = rig.server(7, 1);
+  Wire& client = rig.client(0);
+  rig.run_to_quiet();
+  rig.receive(client, command(Command::dial(7)));
+  rig.run_to_quiet();
+  server.take();
+  for (int i = 0; i < 2; ++i) rig.receive(client, data(1, "x"));
+  EXPECT_TRUE(client.reading);
+  rig.receive(client, data(1, "x"));
+  EXPECT_FALSE(client.reading);
+  rig.receive(client, data(1, "waits"));
+  // Until the other loop has seen it all, and said so.
+  rig.end_turn(0);
+  rig.collect_mail(0, 1);
+  rig.deliver(0, 1);
+  EXPECT_EQ(frames_of(server.take()).size(), 3u);
+  EXPECT_FALSE(client.reading);
+  rig.run_to_quiet();
+  EXPECT_TRUE(client.reading);
+  EXPECT_EQ(server.take(), data(1, "waits"));
+  EXPECT_EQ(rig.sum(&SwitchCounters::paused), 0);
+}
+
 TEST(SwitchQueues, PauseIsNotForServers) {
   SwitchOptions options = small_queues();
   options.slow_policy = SlowPolicy::pause;

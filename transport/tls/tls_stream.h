@@ -43,6 +43,7 @@ class TlsStream final : public Stream, private StreamEvents, private TurnEnd, pr
   const PeerInfo& peer() const noexcept override { return peer_; }
   Loop& loop() const noexcept override { return lower_->loop(); }
   unsigned scratch_depth() const noexcept override { return lower_->scratch_depth() + 1; }
+  bool reconnect_now() override { return lower_->reconnect_now(); }
 
  private:
   struct Handshake;

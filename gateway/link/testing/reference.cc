@@ -169,6 +169,15 @@ void Reference::frame(unsigned number, const std::string& frame, TimePoint now) 
       end_by_client(connection, true);
     } else {
       post(from.loop, end->server_loop, {MailKind::data_to_server, connection, 0, 0, 0, frame});
+      const QueueLimits& each = options_.virtual_queue;
+      from.ahead_bytes += frame.size();
+      ++from.ahead_messages;
+      if (options_.slow_policy == SlowPolicy::pause &&
+          (from.ahead_bytes > each.bytes_max / 4 || from.ahead_messages > each.messages_max / 4)) {
+        from.ahead_bytes = from.ahead_messages = 0;
+        from.marks = static_cast<unsigned>(loops_.size() - 1);
+        broadcast(from.loop, {MailKind::mark, 0, from.id});
+      }
     }
   } else {
     const ServerEnd* const end = server_end(from.loop, connection);
@@ -384,7 +393,7 @@ void Reference::pause(std::uint32_t connection, bool on) {
   Peer& client = peers_[client_ends_[connection].client];
   if (on) {
     client.pausing.insert(connection);
-  } else if (client.pausing.erase(connection) != 0 && client.pausing.empty() && client.open) {
+  } else if (client.pausing.erase(connection) != 0 && reading(client) && client.open) {
     client.last_frame = loops_[client.loop].now;
   }
 }
@@ -454,7 +463,7 @@ bool Reference::tick(unsigned loop, TimePoint now, const std::vector<unsigned>& 
   here.now = now;
   std::set<unsigned> due;
   for (const Peer& peer : peers_) {
-    if (!peer.open || peer.loop != loop || !peer.pausing.empty()) continue;
+    if (!peer.open || peer.loop != loop || !reading(peer)) continue;
     const Duration timeout = !peer.authenticated         ? options_.handshake_timeout
                              : peer.side == Side::client ? options_.client_idle_timeout
                                                          : options_.server_idle_timeout;
@@ -572,6 +581,15 @@ void Reference::take_step(unsigned from, unsigned to, Step step) {
     case MailKind::pause_client:
     case MailKind::resume_client:
       if (client_end(to, step.connection) != nullptr) pause(step.connection, step.kind == MailKind::pause_client);
+      return;
+    case MailKind::mark:
+      return post(to, from, {MailKind::mark_seen, 0, step.id});
+    case MailKind::mark_seen:
+      for (Peer& peer : peers_) {
+        if (peer.side != Side::client || peer.loop != to || !peer.open || peer.id != step.id || peer.marks == 0)
+          continue;
+        if (--peer.marks == 0 && reading(peer)) peer.last_frame = loops_[to].now;
+      }
       return;
   }
 }

@@ -41,10 +41,13 @@ class Reference {
     TimePoint last_frame{};
     std::vector<std::uint32_t> ends;  // its connections, oldest first
     std::set<std::uint32_t> pausing;  // ends because of which it is not read
-    std::size_t dials = 0;            // under way to other loops
-    std::string out;                  // what it was sent
-    std::size_t unsent = 0;           // truth
-    std::size_t known = 0;            // what its loop believes
+    std::size_t ahead_bytes = 0;      // mailed since the last marks
+    std::size_t ahead_messages = 0;
+    unsigned marks = 0;      // not answered
+    std::size_t dials = 0;   // under way to other loops
+    std::string out;         // what it was sent
+    std::size_t unsent = 0;  // truth
+    std::size_t known = 0;   // what its loop believes
     bool slow = false;
     std::size_t untracked = 0;       // of known, from before it was slow
     std::deque<Unsent> backlog;      // the rest of known, once it is slow
@@ -74,7 +77,7 @@ class Reference {
   std::vector<Peer>& peers() { return peers_; }
   // To whom something was sent, in this order, since the last call.
   std::vector<unsigned> take_sent_to() { return std::exchange(sent_to_, {}); }
-  bool reading(const Peer& peer) const { return peer.pausing.empty(); }
+  bool reading(const Peer& peer) const { return peer.pausing.empty() && peer.marks == 0; }
   std::vector<std::uint32_t> connections() const;
   // Numbers of the two ends, where they are known.
   std::optional<unsigned> client_of(std::uint32_t connection) const;
