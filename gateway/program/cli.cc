@@ -20,10 +20,12 @@ gateway.toml:
   client_address = "tls://:4900?cert=cert.pem&key=key.pem"
   server_address = "tcp://10.0.0.1:4901"
   server_auth_key_file = "key"
-  drain_seconds = 10
 
   [admin]
   address = ":9100"                                         # 127.0.0.1, unless a host is named
+
+  [process]
+  drain_seconds = 10
 
 Signals: SIGTERM and SIGINT end it, SIGUSR1 runs the command in fastway.cmd, SIGUSR2 replaces it by a new process.
 )";

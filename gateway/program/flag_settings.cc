@@ -167,14 +167,15 @@ Result<std::size_t> pool_bytes(const Variables& from) {
 Result<Settings> settings_of(const Variables& from) {
   const GoFlags& flags = from.flags;
   Settings to;
+  to.link.emplace();
   WAYPORT_TRY(check_range("MaxPacket", from.max_packet, link::kFrameLengthMin + link::kCommandMessageBytesMax,
                           std::int64_t{1} << 30));
   WAYPORT_TRY_ASSIGN(const std::size_t pool, pool_bytes(from));
   WAYPORT_TRY(check_side("Client", from.client));
   WAYPORT_TRY(check_range("ClientMaxConn", from.client_max_conn, 0, kMessagesMax, " (0: no limit)"));
   WAYPORT_TRY(check_side("Server", from.server));
-  WAYPORT_TRY_ASSIGN(to.client_addresses.front(), side_address("Client", from.client, from.reuse_port));
-  WAYPORT_TRY_ASSIGN(to.server_addresses.front(), side_address("Server", from.server, from.reuse_port));
+  WAYPORT_TRY_ASSIGN(to.link->client_addresses.front(), side_address("Client", from.client, from.reuse_port));
+  WAYPORT_TRY_ASSIGN(to.link->server_addresses.front(), side_address("Server", from.server, from.reuse_port));
   const bool key = flags.given("ServerAuthKey");
   const bool password = flags.given("ServerAuthPassword");
   const bool key_file = flags.given("ServerAuthKeyFile");
@@ -183,25 +184,25 @@ Result<Settings> settings_of(const Variables& from) {
         "the key of servers is given twice; give one of -ServerAuthKey, -ServerAuthPassword (another name of "
         "it) and -ServerAuthKeyFile");
   }
-  to.server_auth_key = password ? from.auth_password : from.auth_key;
-  to.server_auth_key_file = from.auth_key_file;
+  to.link->server_auth_key = password ? from.auth_password : from.auth_key;
+  to.link->server_auth_key_file = from.auth_key_file;
 
-  to.switching.packet_bytes_max = static_cast<std::uint32_t>(from.max_packet);
-  to.switching.client_virtual_max = static_cast<std::uint32_t>(from.client_max_conn);
-  to.switching.client_idle_timeout = from.client.idle_timeout;
-  to.switching.server_idle_timeout = from.server.idle_timeout;
-  to.switching.client_queue.messages_max = static_cast<std::size_t>(from.client.send_chan_size);
-  to.switching.server_queue.messages_max = static_cast<std::size_t>(from.server.send_chan_size);
+  to.link->switching.packet_bytes_max = static_cast<std::uint32_t>(from.max_packet);
+  to.link->switching.client_virtual_max = static_cast<std::uint32_t>(from.client_max_conn);
+  to.link->switching.client_idle_timeout = from.client.idle_timeout;
+  to.link->switching.server_idle_timeout = from.server.idle_timeout;
+  to.link->switching.client_queue.messages_max = static_cast<std::size_t>(from.client.send_chan_size);
+  to.link->switching.server_queue.messages_max = static_cast<std::size_t>(from.server.send_chan_size);
   const Result<link::SlowPolicy> policy = link::parse_slow_policy(from.slow_policy);
   if (!policy) return invalid("-SlowPolicy: " + policy.error().detail);
-  to.switching.slow_policy = *policy;
-  to.fit_queues(false, false, false);
+  to.link->switching.slow_policy = *policy;
+  to.link->fit_queues(false, false, false);
 
   // One bound for both sides: the longer, so that neither is cut earlier than it was told.
   Duration init{0};
   if (from.client.snet) init = std::max(init, from.client.snet_init_timeout);
   if (from.server.snet) init = std::max(init, from.server.snet_init_timeout);
-  if (init > Duration::zero()) to.transport_handshake_timeout = init;
+  if (init > Duration::zero()) to.link->transport_handshake_timeout = init;
 
   to.drain = from.drain;
   to.admin_address = from.admin;

@@ -30,16 +30,16 @@ std::string error_of(const Arguments& arguments) {
 
 TEST(FlagSettings, DefaultsAreThoseOfTheProgramAndNotOfItsDocumentation) {
   const Settings settings = settings_of({});
-  EXPECT_THAT(settings.client_addresses, ElementsAre("tcp://"));
-  EXPECT_THAT(settings.server_addresses, ElementsAre("tcp://"));
-  EXPECT_EQ(settings.switching.packet_bytes_max, 524288u);
-  EXPECT_EQ(settings.switching.client_virtual_max, 16u);
-  EXPECT_EQ(settings.switching.client_queue.messages_max, 1024u);
-  EXPECT_EQ(settings.switching.server_queue.messages_max, 102400u);
-  EXPECT_EQ(settings.switching.client_idle_timeout, seconds(30));
-  EXPECT_EQ(settings.switching.server_idle_timeout, seconds(30));
-  EXPECT_EQ(settings.switching.handshake_timeout, seconds(5));
-  EXPECT_EQ(settings.server_auth_key, "");
+  EXPECT_THAT(settings.link->client_addresses, ElementsAre("tcp://"));
+  EXPECT_THAT(settings.link->server_addresses, ElementsAre("tcp://"));
+  EXPECT_EQ(settings.link->switching.packet_bytes_max, 524288u);
+  EXPECT_EQ(settings.link->switching.client_virtual_max, 16u);
+  EXPECT_EQ(settings.link->switching.client_queue.messages_max, 1024u);
+  EXPECT_EQ(settings.link->switching.server_queue.messages_max, 102400u);
+  EXPECT_EQ(settings.link->switching.client_idle_timeout, seconds(30));
+  EXPECT_EQ(settings.link->switching.server_idle_timeout, seconds(30));
+  EXPECT_EQ(settings.link->switching.handshake_timeout, seconds(5));
+  EXPECT_EQ(settings.link->server_auth_key, "");
   EXPECT_EQ(settings.drain, Duration::zero());
   EXPECT_EQ(settings.admin_address, "");
   EXPECT_EQ(settings.pid_file, "fastway.pid");
@@ -56,43 +56,45 @@ struct Flag {
 // Every flag in both spellings and both ways to give its value.
 TEST(FlagSettings, EveryFlagTakesEffectInEverySpelling) {
   const auto client = [](const char* address) {
-    return [address](const Settings& s) { return s.client_addresses == std::vector<std::string>{address}; };
+    return [address](const Settings& s) { return s.link->client_addresses == std::vector<std::string>{address}; };
   };
   const auto server = [](const char* address) {
-    return [address](const Settings& s) { return s.server_addresses == std::vector<std::string>{address}; };
+    return [address](const Settings& s) { return s.link->server_addresses == std::vector<std::string>{address}; };
   };
   const auto noted = [](const Settings& s) { return s.notes.size() == 1; };
   const std::vector<Flag> flags = {
       {"ReusePort", "", client("tcp://?reuse_port=1")},
-      {"MaxPacket", "1000", [](const Settings& s) { return s.switching.packet_bytes_max == 1000; }},
+      {"MaxPacket", "1000", [](const Settings& s) { return s.link->switching.packet_bytes_max == 1000; }},
       {"MemPoolType", "sync", noted},
       {"MemPoolFactor", "4", [](const Settings& s) { return s.pool_bytes == std::size_t{6} << 20; }},
       {"MemPoolMinChunk", "32768", [](const Settings& s) { return s.pool_bytes == std::size_t{2} << 20; }},
       {"MemPoolMaxChunk", "128", [](const Settings& s) { return s.pool_bytes == std::size_t{2} << 20; }},
       {"MemPoolPageSize", "65536", [](const Settings& s) { return s.pool_bytes == std::size_t{11} * 65536; }},
       {"ClientAddr", "10.0.0.1:4900", client("tcp://10.0.0.1:4900")},
-      {"ClientMaxConn", "0", [](const Settings& s) { return s.switching.client_virtual_max == 0; }},
+      {"ClientMaxConn", "0", [](const Settings& s) { return s.link->switching.client_virtual_max == 0; }},
       {"ClientBufferSize", "4096", noted},
-      {"ClientSendChanSize", "1", [](const Settings& s) { return s.switching.client_queue.messages_max == 1; }},
-      {"ClientIdleTimeout", "1m0s", [](const Settings& s) { return s.switching.client_idle_timeout == minutes(1); }},
+      {"ClientSendChanSize", "1", [](const Settings& s) { return s.link->switching.client_queue.messages_max == 1; }},
+      {"ClientIdleTimeout", "1m0s",
+       [](const Settings& s) { return s.link->switching.client_idle_timeout == minutes(1); }},
       {"ClientSnetEnable", "", client("snet+tcp://?buffer=65536&wait=1m0s")},
       {"ClientSnetEncrypt", "", noted},
       {"ClientSnetBuffer", "1", noted},
       {"ClientSnetInitTimeout", "1s", noted},
       {"ClientSnetWaitTimeout", "1s", noted},
       {"ServerAddr", "tls://:4901?cert=c.pem", server("tls://:4901?cert=c.pem")},
-      {"ServerAuthKey", "secret", [](const Settings& s) { return s.server_auth_key == "secret"; }},
-      {"ServerAuthPassword", "secret", [](const Settings& s) { return s.server_auth_key == "secret"; }},
-      {"ServerAuthKeyFile", "key", [](const Settings& s) { return s.server_auth_key_file == "key"; }},
+      {"ServerAuthKey", "secret", [](const Settings& s) { return s.link->server_auth_key == "secret"; }},
+      {"ServerAuthPassword", "secret", [](const Settings& s) { return s.link->server_auth_key == "secret"; }},
+      {"ServerAuthKeyFile", "key", [](const Settings& s) { return s.link->server_auth_key_file == "key"; }},
       {"ServerBufferSize", "4096", noted},
-      {"ServerSendChanSize", "7", [](const Settings& s) { return s.switching.server_queue.messages_max == 7; }},
-      {"ServerIdleTimeout", "0", [](const Settings& s) { return s.switching.server_idle_timeout == Duration::zero(); }},
+      {"ServerSendChanSize", "7", [](const Settings& s) { return s.link->switching.server_queue.messages_max == 7; }},
+      {"ServerIdleTimeout", "0",
+       [](const Settings& s) { return s.link->switching.server_idle_timeout == Duration::zero(); }},
       {"ServerSnetEnable", "", server("snet+tcp://?buffer=65536&wait=1m0s")},
       {"ServerSnetEncrypt", "", noted},
       {"ServerSnetBuffer", "1", noted},
       {"ServerSnetInitTimeout", "700ms", noted},
       {"ServerSnetWaitTimeout", "1s", noted},
-      {"SlowPolicy", "cut", [](const Settings& s) { return s.switching.slow_policy == link::SlowPolicy::cut; }},
+      {"SlowPolicy", "cut", [](const Settings& s) { return s.link->switching.slow_policy == link::SlowPolicy::cut; }},
       {"DrainTime", "10s", [](const Settings& s) { return s.drain == seconds(10); }},
       {"AdminAddr", ":9100", [](const Settings& s) { return s.admin_address == ":9100"; }},
       {"Loops", "3", [](const Settings& s) { return s.loops == 3; }},
@@ -164,19 +166,20 @@ TEST(FlagSettings, SnetFlagsBecomeParametersOfTheAddress) {
       settings_of({"-ClientSnetEnable", "-ClientSnetEncrypt", "-ClientSnetBuffer=1024", "-ClientSnetWaitTimeout=5s",
                    "-ClientAddr=:4900", "-ClientSnetInitTimeout=3s", "-ServerSnetEnable", "-ServerAddr=tls://:1?cert=c",
                    "-ServerSnetInitTimeout=4s", "-ReusePort"});
-  EXPECT_THAT(settings.client_addresses, ElementsAre("snet+tcp://:4900?encrypt=1&buffer=1024&wait=5s&reuse_port=1"));
-  EXPECT_THAT(settings.server_addresses, ElementsAre("snet+tls://:1?cert=c&buffer=65536&wait=1m0s&reuse_port=1"));
-  EXPECT_EQ(settings.transport_handshake_timeout, seconds(4));
+  EXPECT_THAT(settings.link->client_addresses,
+              ElementsAre("snet+tcp://:4900?encrypt=1&buffer=1024&wait=5s&reuse_port=1"));
+  EXPECT_THAT(settings.link->server_addresses, ElementsAre("snet+tls://:1?cert=c&buffer=65536&wait=1m0s&reuse_port=1"));
+  EXPECT_EQ(settings.link->transport_handshake_timeout, seconds(4));
   EXPECT_THAT(settings.notes, ElementsAre(HasSubstr("the longer of")));
-  EXPECT_EQ(settings_of({"-ClientSnetEnable", "-ClientSnetInitTimeout=3s"}).transport_handshake_timeout, seconds(3));
+  EXPECT_EQ(settings_of({"-ClientSnetEnable", "-ClientSnetInitTimeout=3s"}).link->transport_handshake_timeout, seconds(3));
 }
 
 // The original has one bound, of messages; ours of bytes must not refuse what it takes.
 TEST(FlagSettings, QueuesTakeTheLargestPacketWhateverItIs) {
   const Settings settings = settings_of({"-MaxPacket", "67108864"});
-  EXPECT_GE(settings.switching.virtual_queue.bytes_max, 67108868u);
-  EXPECT_GE(settings.switching.client_queue.bytes_max, 67108868u);
-  EXPECT_GE(settings.switching.server_queue.bytes_max, 67108868u);
+  EXPECT_GE(settings.link->switching.virtual_queue.bytes_max, 67108868u);
+  EXPECT_GE(settings.link->switching.client_queue.bytes_max, 67108868u);
+  EXPECT_GE(settings.link->switching.server_queue.bytes_max, 67108868u);
 }
 
 TEST(FlagSettings, SecretsAreNamedForBlanking) {

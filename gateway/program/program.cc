@@ -42,12 +42,12 @@ void raise_file_limit(Log& log) {
 link::LinkGatewayOptions gateway_options(const Settings& settings, transport::ProcessStart& start,
                                          const transport::Transports& transports) {
   link::LinkGatewayOptions options;
-  options.listen_clients = settings.client_addresses;
-  options.listen_servers = settings.server_addresses;
-  options.key = settings.server_auth_key;
-  options.switching = settings.switching;
-  options.listen_options.handshakes_max = settings.transport_handshakes_max;
-  options.listen_options.handshake_timeout = settings.transport_handshake_timeout;
+  options.listen_clients = settings.link->client_addresses;
+  options.listen_servers = settings.link->server_addresses;
+  options.key = settings.link->server_auth_key;
+  options.switching = settings.link->switching;
+  options.listen_options.handshakes_max = settings.link->transport_handshakes_max;
+  options.listen_options.handshake_timeout = settings.link->transport_handshake_timeout;
   options.listen_options.inherited = &start.inherited;
   options.drain = settings.drain;
   options.transports = &transports;
@@ -172,14 +172,14 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
 }  // namespace
 
 Result<void> resolve_key(Settings& settings, const char* from_environment) {
-  if (!settings.server_auth_key_file.empty()) {
-    WAYPORT_TRY_ASSIGN(std::string key, read_file(settings.server_auth_key_file, kKeyBytesMax, Links::follow));
+  if (!settings.link->server_auth_key_file.empty()) {
+    WAYPORT_TRY_ASSIGN(std::string key, read_file(settings.link->server_auth_key_file, kKeyBytesMax, Links::follow));
     if (key.ends_with('\n')) key.pop_back();
     if (key.ends_with('\r')) key.pop_back();
-    settings.server_auth_key = std::move(key);
-    settings.server_auth_key_file.clear();
-  } else if (settings.server_auth_key.empty() && from_environment) {
-    settings.server_auth_key = from_environment;
+    settings.link->server_auth_key = std::move(key);
+    settings.link->server_auth_key_file.clear();
+  } else if (settings.link->server_auth_key.empty() && from_environment) {
+    settings.link->server_auth_key = from_environment;
   }
   return {};
 }
@@ -187,8 +187,8 @@ Result<void> resolve_key(Settings& settings, const char* from_environment) {
 Result<void> check_addresses(const Settings& settings) {
   Loop loop;
   const transport::Transports transports = transport::default_transports();
-  std::vector<std::string> addresses = settings.client_addresses;
-  addresses.insert(addresses.end(), settings.server_addresses.begin(), settings.server_addresses.end());
+  std::vector<std::string> addresses = settings.link->client_addresses;
+  addresses.insert(addresses.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
   if (!settings.admin_address.empty()) addresses.push_back(settings.admin_address);
   int unix_sockets = 0;
   for (const std::string& text : addresses) {

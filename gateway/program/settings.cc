@@ -36,7 +36,7 @@ Result<std::string> listen_address(std::string_view text) {
   return address->to_string();
 }
 
-void Settings::fit_queues(bool virtual_bytes_set, bool client_bytes_set, bool server_bytes_set) {
+void LinkSettings::fit_queues(bool virtual_bytes_set, bool client_bytes_set, bool server_bytes_set) {
   const std::size_t frame = link::kLengthBytes + std::size_t{switching.packet_bytes_max};
   const auto fit = [frame](std::size_t& bytes, bool set) {
     if (!set) bytes = std::max(bytes, frame);
@@ -47,7 +47,7 @@ void Settings::fit_queues(bool virtual_bytes_set, bool client_bytes_set, bool se
   fit(switching.mail_bytes_max, false);
 }
 
-Result<void> Settings::validate() const {
+Result<void> LinkSettings::validate() const {
   WAYPORT_TRY(check_addresses("the client address", client_addresses));
   WAYPORT_TRY(check_addresses("the server address", server_addresses));
   if (!server_auth_key.empty() && !server_auth_key_file.empty()) {
@@ -56,6 +56,11 @@ Result<void> Settings::validate() const {
   WAYPORT_TRY(switching.validate());
   WAYPORT_TRY(check_positive("transport_handshake_timeout", transport_handshake_timeout));
   if (transport_handshakes_max == 0) return invalid("transport_handshakes_max is 0; it has to be at least 1");
+  return {};
+}
+
+Result<void> Settings::validate() const {
+  if (link) WAYPORT_TRY(link->validate());
   if (drain < Duration::zero() || drain > kDrainMax) {
     return invalid("the time to drain is " + format_duration(drain) + "; it has to be 0 to 24h");
   }

@@ -14,8 +14,9 @@
 
 namespace wayport::gateway {
 
-struct Settings {
-  // Of [link]. Addresses are whole stacks: "tcp://:4900", "snet+tls://:4901?cert=...".
+// Of [link]: the link gateway (gateway/link).
+struct LinkSettings {
+  // Addresses are whole stacks: "tcp://:4900", "snet+tls://:4901?cert=...".
   std::vector<std::string> client_addresses{"tcp://"};  // any port of any address
   std::vector<std::string> server_addresses{"tcp://"};
   std::string server_auth_key;
@@ -23,7 +24,16 @@ struct Settings {
   link::SwitchOptions switching{};
   Duration transport_handshake_timeout = std::chrono::seconds(10);  // TLS, snet
   std::size_t transport_handshakes_max = 10'000;                    // per address
-  Duration drain = Duration::zero();  // how long SIGTERM waits for virtual connections; at most a day
+
+  // Errors (invalid_argument) name the setting.
+  Result<void> validate() const;
+  // Bounds of bytes that were not set grow with packet_bytes_max, so that the largest frame fits.
+  void fit_queues(bool virtual_bytes_set, bool client_bytes_set, bool server_bytes_set);
+};
+
+struct Settings {
+  std::optional<LinkSettings> link;   // nullopt: no link gateway
+  Duration drain = Duration::zero();  // how long SIGTERM waits for connections to end; at most a day
 
   // Of [admin]. Empty: no admin listener. Without a host: 127.0.0.1.
   std::string admin_address;
@@ -48,8 +58,6 @@ struct Settings {
 
   // What no single value shows. Errors (invalid_argument) name the setting. Addresses are read, nothing is bound.
   Result<void> validate() const;
-  // Bounds of bytes that were not set grow with packet_bytes_max, so that the largest frame fits.
-  void fit_queues(bool virtual_bytes_set, bool client_bytes_set, bool server_bytes_set);
 };
 
 // "host:port", ":port" or "scheme://..." as an address of a stack.

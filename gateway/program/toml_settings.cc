@@ -129,7 +129,7 @@ struct BytesSet {
   bool server_queue = false;
 };
 
-Keys link_keys(Settings& to, BytesSet& set) {
+Keys link_keys(LinkSettings& to, BytesSet& set) {
   link::SwitchOptions& options = to.switching;
   return {
       {"client_address", addresses_to(to.client_addresses)},
@@ -160,7 +160,6 @@ Keys link_keys(Settings& to, BytesSet& set) {
       {"mail_bytes_max", bytes_to(options.mail_bytes_max)},
       {"server_dials_max", count_to(options.server_dials_max, 1)},
       {"close_replaced_server", flag_to(options.close_replaced_server)},
-      {"drain_seconds", seconds_to(to.drain)},
   };
 }
 
@@ -182,6 +181,7 @@ Keys log_keys(Settings& to) {
 
 Keys process_keys(Settings& to) {
   return {
+      {"drain_seconds", seconds_to(to.drain)},
       {"loops", count_to(to.loops, 0, 256)},
       {"pid_file", text_to(to.pid_file)},
       {"command_file", text_to(to.command_file)},
@@ -237,9 +237,10 @@ Result<Settings> read_toml(std::string_view text, std::string_view name) {
     return reader.refuse(parsed.error().source(), "no TOML: " + escape(parsed.error().description()));
   }
   Settings settings;
+  LinkSettings link_settings;
   BytesSet set;
   const std::map<std::string, Keys, std::less<>> tables = {
-      {"link", link_keys(settings, set)},
+      {"link", link_keys(link_settings, set)},
       {"admin", admin_keys(settings)},
       {"log", log_keys(settings)},
       {"process", process_keys(settings)},
@@ -256,7 +257,8 @@ Result<Settings> read_toml(std::string_view text, std::string_view name) {
   }
   const toml::node* const link = parsed.table().get("link");
   if (!link) return invalid(file + ": there is no [link]: nothing to do");
-  settings.fit_queues(set.virtual_queue, set.client_queue, set.server_queue);
+  link_settings.fit_queues(set.virtual_queue, set.client_queue, set.server_queue);
+  settings.link = std::move(link_settings);
   // What no single line shows belongs to the table.
   if (const Result<void> valid = settings.validate(); !valid) {
     return reader.refuse(link->source(), valid.error().detail);

@@ -23,10 +23,10 @@ std::string error_of(std::string_view text) {
 TEST(TomlSettings, AnEmptyLinkTableHasTheDefaultsOfTheFlags) {
   const Result<Settings> read = read_toml("[link]\n", "f");
   ASSERT_TRUE(read) << read.error().to_string();
-  const Settings defaults;
-  EXPECT_EQ(read->client_addresses, defaults.client_addresses);
-  EXPECT_EQ(read->switching.client_queue.messages_max, 1024u);
-  EXPECT_EQ(read->switching.server_queue.messages_max, 102400u);
+  const LinkSettings defaults;
+  EXPECT_EQ(read->link->client_addresses, defaults.client_addresses);
+  EXPECT_EQ(read->link->switching.client_queue.messages_max, 1024u);
+  EXPECT_EQ(read->link->switching.server_queue.messages_max, 102400u);
   EXPECT_EQ(read->pid_file, "fastway.pid");
 }
 
@@ -61,7 +61,6 @@ process_bytes_max = "2GiB"
 mail_bytes_max = "32MiB"
 server_dials_max = 19
 close_replaced_server = true
-drain_seconds = 1.5
 
 [admin]
 address = ":9100"
@@ -74,6 +73,7 @@ file = "x.log"
 json = true
 
 [process]
+drain_seconds = 1.5
 loops = 2
 pid_file = ""
 command_file = "x.cmd"
@@ -84,33 +84,33 @@ ready_timeout = "9s"
                                           "f");
   ASSERT_TRUE(read) << read.error().to_string();
   const Settings& s = *read;
-  EXPECT_THAT(s.client_addresses, ElementsAre("tls://:4900?cert=c.pem&key=k.pem"));
-  EXPECT_THAT(s.server_addresses, ElementsAre("tcp://:4901", "unix:///run/link.sock"));
-  EXPECT_EQ(s.server_auth_key, "secret");
-  EXPECT_EQ(s.switching.packet_bytes_max, 1u << 20);
-  EXPECT_EQ(s.switching.client_virtual_max, 3u);
-  EXPECT_EQ(s.switching.client_idle_timeout, minutes(1));
-  EXPECT_EQ(s.switching.server_idle_timeout, Duration::zero());
-  EXPECT_EQ(s.switching.handshake_timeout, seconds(2));
-  EXPECT_EQ(s.transport_handshake_timeout, seconds(4));
-  EXPECT_EQ(s.transport_handshakes_max, 11u);
-  EXPECT_EQ(s.switching.clients_max, 12u);
-  EXPECT_EQ(s.switching.servers_max, 13u);
-  EXPECT_EQ(s.switching.handshakes_max, 14u);
-  EXPECT_EQ(s.switching.virtual_max, 15u);
-  EXPECT_EQ(s.switching.slow_policy, link::SlowPolicy::pause);
-  EXPECT_EQ(s.switching.slow_poll_interval, milliseconds(30));
-  EXPECT_EQ(s.switching.virtual_queue.bytes_max, 2u << 20);
-  EXPECT_EQ(s.switching.virtual_queue.messages_max, 16u);
-  EXPECT_EQ(s.switching.client_queue.bytes_max, 4u << 20);
-  EXPECT_EQ(s.switching.client_queue.messages_max, 17u);
-  EXPECT_EQ(s.switching.server_queue.bytes_max, 8u << 20);
-  EXPECT_EQ(s.switching.server_queue.messages_max, 18u);
-  EXPECT_EQ(s.switching.command_reserve_bytes, 2048u);
-  EXPECT_EQ(s.switching.process_bytes_max, std::size_t{2} << 30);
-  EXPECT_EQ(s.switching.mail_bytes_max, 32u << 20);
-  EXPECT_EQ(s.switching.server_dials_max, 19u);
-  EXPECT_TRUE(s.switching.close_replaced_server);
+  EXPECT_THAT(s.link->client_addresses, ElementsAre("tls://:4900?cert=c.pem&key=k.pem"));
+  EXPECT_THAT(s.link->server_addresses, ElementsAre("tcp://:4901", "unix:///run/link.sock"));
+  EXPECT_EQ(s.link->server_auth_key, "secret");
+  EXPECT_EQ(s.link->switching.packet_bytes_max, 1u << 20);
+  EXPECT_EQ(s.link->switching.client_virtual_max, 3u);
+  EXPECT_EQ(s.link->switching.client_idle_timeout, minutes(1));
+  EXPECT_EQ(s.link->switching.server_idle_timeout, Duration::zero());
+  EXPECT_EQ(s.link->switching.handshake_timeout, seconds(2));
+  EXPECT_EQ(s.link->transport_handshake_timeout, seconds(4));
+  EXPECT_EQ(s.link->transport_handshakes_max, 11u);
+  EXPECT_EQ(s.link->switching.clients_max, 12u);
+  EXPECT_EQ(s.link->switching.servers_max, 13u);
+  EXPECT_EQ(s.link->switching.handshakes_max, 14u);
+  EXPECT_EQ(s.link->switching.virtual_max, 15u);
+  EXPECT_EQ(s.link->switching.slow_policy, link::SlowPolicy::pause);
+  EXPECT_EQ(s.link->switching.slow_poll_interval, milliseconds(30));
+  EXPECT_EQ(s.link->switching.virtual_queue.bytes_max, 2u << 20);
+  EXPECT_EQ(s.link->switching.virtual_queue.messages_max, 16u);
+  EXPECT_EQ(s.link->switching.client_queue.bytes_max, 4u << 20);
+  EXPECT_EQ(s.link->switching.client_queue.messages_max, 17u);
+  EXPECT_EQ(s.link->switching.server_queue.bytes_max, 8u << 20);
+  EXPECT_EQ(s.link->switching.server_queue.messages_max, 18u);
+  EXPECT_EQ(s.link->switching.command_reserve_bytes, 2048u);
+  EXPECT_EQ(s.link->switching.process_bytes_max, std::size_t{2} << 30);
+  EXPECT_EQ(s.link->switching.mail_bytes_max, 32u << 20);
+  EXPECT_EQ(s.link->switching.server_dials_max, 19u);
+  EXPECT_TRUE(s.link->switching.close_replaced_server);
   EXPECT_EQ(s.drain, milliseconds(1500));
   EXPECT_EQ(s.admin_address, ":9100");
   EXPECT_EQ(s.admin_connections_max, 20u);
@@ -149,8 +149,8 @@ TEST(TomlSettings, ErrorsNameFileLineAndKey) {
       {"[link]\nserver_address = [\n  \":1\",\n  \"no address\",\n]\n", "gateway.toml:2: [link] server_address"},
       {"[link]\nslow_policy = \"drop\"\n", "gateway.toml:2: [link] slow_policy unknown policy"},
       {"[link]\nclose_replaced_server = 1\n", "gateway.toml:2: [link] close_replaced_server has to be true or false"},
-      {"[link]\ndrain_seconds = 86401\n", "gateway.toml:2: [link] drain_seconds has to be a number of seconds"},
-      {"[link]\ndrain_seconds = nan\n", "gateway.toml:2: [link] drain_seconds has to be a number of seconds"},
+      {"[process]\ndrain_seconds = 86401\n", "gateway.toml:2: [process] drain_seconds has to be a number of seconds"},
+      {"[process]\ndrain_seconds = nan\n", "gateway.toml:2: [process] drain_seconds has to be a number of seconds"},
       {"[link]\n[process]\nloops = 257\n", "gateway.toml:3: [process] loops is 257"},
       {"[link]\n[admin]\nconnections_max = 0\n", "gateway.toml:3: [admin] connections_max is 0"},
       {"[link]\nmax_packet = 100\nvirtual_queue_bytes = 10\n", "gateway.toml:1: virtual_queue.bytes_max is 10"},
@@ -166,7 +166,7 @@ TEST(TomlSettings, ErrorsNameFileLineAndKey) {
 TEST(TomlSettings, QueuesThatAreNotSetTakeTheLargestPacket) {
   const Result<Settings> read = read_toml("[link]\nmax_packet = \"16MiB\"\n", "f");
   ASSERT_TRUE(read) << read.error().to_string();
-  EXPECT_GE(read->switching.virtual_queue.bytes_max, (16u << 20) + 4);
+  EXPECT_GE(read->link->switching.virtual_queue.bytes_max, (16u << 20) + 4);
 }
 
 TEST(TomlSettings, AFileHasABound) {
