@@ -23,15 +23,13 @@ Result<std::string> write_dump(const std::string& path, std::string_view text) {
   return "written to " + path;
 }
 
-std::string section(std::string_view title, std::string text) {
-  return "# " + std::string(title) + "\n" + std::move(text);
-}
+std::string threads() { return "# threads\n" + thread_dump(); }
 
 }  // namespace
 
 struct Control::State : std::enable_shared_from_this<State> {
-  State(Runtime& its_runtime, const link::LinkGateway& its_gateway, ControlOptions its_options)
-      : runtime(its_runtime), gateway(its_gateway), options(std::move(its_options)) {}
+  State(Runtime& its_runtime, std::vector<const ServedGateway*> its_gateways, ControlOptions its_options)
+      : runtime(its_runtime), gateways(std::move(its_gateways)), options(std::move(its_options)) {}
 
   std::string file(std::string_view topic) const { return options.profile_prefix + "." + std::string(topic) + ".prof"; }
 
@@ -58,13 +56,17 @@ struct Control::State : std::enable_shared_from_this<State> {
       WAYPORT_TRY_ASSIGN(const int samples, stop_cpu_profile());
       return std::to_string(samples) + " samples written to " + file("cpu");
     });
-    add_dump("goroutine", "threads, sessions and virtual connections", [this] {
-      return section("threads", thread_dump()) + section("sessions", gateway.dump(link::LinkDump::sessions)) +
-             section("virtual connections", gateway.dump(link::LinkDump::virtuals));
+    add_dump("goroutine", "threads and connections", [this] {
+      std::string text = threads();
+      for (const ServedGateway* const gateway : gateways) text += gateway->dump_sessions();
+      return text;
     });
-    add_dump("threadcreate", "threads", [] { return section("threads", thread_dump()); });
-    add_dump("block", "queues: who does not take what is sent",
-             [this] { return section("queues", gateway.dump(link::LinkDump::queues)); });
+    add_dump("threadcreate", "threads", threads);
+    add_dump("block", "queues: who does not take what is sent", [this] {
+      std::string text;
+      for (const ServedGateway* const gateway : gateways) text += gateway->dump_queues();
+      return text;
+    });
     add("lookup heap [#detail]", "heap profile to " + file("heap"), [this](Commands::Arguments) -> Result<std::string> {
       WAYPORT_TRY_ASSIGN(const std::string profile, heap_profile());
       return write_dump(file("heap"), profile);
@@ -99,7 +101,7 @@ struct Control::State : std::enable_shared_from_this<State> {
   }
 
   Runtime& runtime;
-  const link::LinkGateway& gateway;
+  const std::vector<const ServedGateway*> gateways;
   const ControlOptions options;
   Commands commands;
   std::unique_ptr<SignalSet> signals;
@@ -108,8 +110,8 @@ struct Control::State : std::enable_shared_from_this<State> {
   bool closed = false;
 };
 
-Control::Control(Runtime& runtime, const link::LinkGateway& gateway, ControlOptions options)
-    : loop_(runtime.loop(0)), state_(std::make_shared<State>(runtime, gateway, std::move(options))) {
+Control::Control(Runtime& runtime, std::vector<const ServedGateway*> gateways, ControlOptions options)
+    : loop_(runtime.loop(0)), state_(std::make_shared<State>(runtime, std::move(gateways), std::move(options))) {
   state_->add_commands();
 }
 

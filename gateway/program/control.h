@@ -1,6 +1,6 @@
 // Control: SIGUSR1 runs the command that stands in a file, as the original does (README.md has the table).
 //
-//   Control control(runtime, gateway, {.command_file = "fastway.cmd", .profile_prefix = "fastway"});
+//   Control control(runtime, {&gateway}, {.command_file = "fastway.cmd", .profile_prefix = "fastway"});
 //   control.commands().add("kick <id>", "closes a client", ...);    // before start()
 //   control.start();
 //
@@ -10,11 +10,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "wayport/base/result.h"
 #include "wayport/base/runtime.h"
-#include "wayport/gateway/link/link_gateway.h"
 #include "wayport/gateway/program/commands.h"
+#include "wayport/gateway/program/served_gateway.h"
 
 namespace wayport::gateway {
 
@@ -25,8 +26,8 @@ struct ControlOptions {
 
 class Control {
  public:
-  // The gateway and the runtime outlive it. It has the commands of the original and the dumps.
-  Control(Runtime& runtime, const link::LinkGateway& gateway, ControlOptions options);
+  // The gateways and the runtime outlive it. It has the commands of the original and the dumps.
+  Control(Runtime& runtime, std::vector<const ServedGateway*> gateways, ControlOptions options);
   // Waits for a command that runs. The signal then does nothing.
   ~Control();
   Control(const Control&) = delete;

@@ -22,10 +22,9 @@ TEST(Control, AnEmbeddingProgramAddsCommands) {
   const std::string file = directory + "/commands";
   MemoryLog log;
   Runtime runtime({.loops = 1, .log = &log});
-  const link::LinkGateway gateway(runtime);
   std::promise<std::string> kicked;
   {
-    Control control(runtime, gateway, {.command_file = file, .profile_prefix = directory + "/profile"});
+    Control control(runtime, {}, {.command_file = file, .profile_prefix = directory + "/profile"});
     EXPECT_FALSE(control.commands().add("help", "", [](Commands::Arguments) { return Result<std::string>(""); }));
     ASSERT_TRUE(control.commands().add("kick <id>", "closes a client", [&kicked](Commands::Arguments arguments) {
       kicked.set_value(std::string(arguments[0]));

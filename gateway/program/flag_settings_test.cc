@@ -171,7 +171,8 @@ TEST(FlagSettings, SnetFlagsBecomeParametersOfTheAddress) {
   EXPECT_THAT(settings.link->server_addresses, ElementsAre("snet+tls://:1?cert=c&buffer=65536&wait=1m0s&reuse_port=1"));
   EXPECT_EQ(settings.link->transport_handshake_timeout, seconds(4));
   EXPECT_THAT(settings.notes, ElementsAre(HasSubstr("the longer of")));
-  EXPECT_EQ(settings_of({"-ClientSnetEnable", "-ClientSnetInitTimeout=3s"}).link->transport_handshake_timeout, seconds(3));
+  EXPECT_EQ(settings_of({"-ClientSnetEnable", "-ClientSnetInitTimeout=3s"}).link->transport_handshake_timeout,
+            seconds(3));
 }
 
 // The original has one bound, of messages; ours of bytes must not refuse what it takes.

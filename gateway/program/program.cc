@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,10 @@
 #include "wayport/gateway/program/admin.h"
 #include "wayport/gateway/program/control.h"
 #include "wayport/gateway/program/files.h"
-#include "wayport/gateway/program/metrics.h"
+#include "wayport/gateway/program/metrics_page.h"
+#include "wayport/gateway/program/place.h"
+#include "wayport/gateway/program/served_gateway.h"
+#include "wayport/gateway/program/served_link.h"
 #include "wayport/transport/address.h"
 #include "wayport/transport/default_transports.h"
 
@@ -39,37 +43,6 @@ void raise_file_limit(Log& log) {
   }
 }
 
-link::LinkGatewayOptions gateway_options(const Settings& settings, transport::ProcessStart& start,
-                                         const transport::Transports& transports) {
-  link::LinkGatewayOptions options;
-  options.listen_clients = settings.link->client_addresses;
-  options.listen_servers = settings.link->server_addresses;
-  options.key = settings.link->server_auth_key;
-  options.switching = settings.link->switching;
-  options.listen_options.handshakes_max = settings.link->transport_handshakes_max;
-  options.listen_options.handshake_timeout = settings.link->transport_handshake_timeout;
-  options.listen_options.inherited = &start.inherited;
-  options.drain = settings.drain;
-  options.transports = &transports;
-  return options;
-}
-
-class ServedGateway final : public transport::Drainable {
- public:
-  explicit ServedGateway(link::LinkGateway& gateway) : gateway_(gateway) {}
-  std::vector<int> hand_over_listeners() override { return gateway_.hand_over_listeners(); }
-  void take_back_listeners() override { gateway_.take_back_listeners(); }
-  void close_async(std::move_only_function<void()> done) override { gateway_.close_async(std::move(done)); }
-  std::size_t abort() override {
-    const std::size_t connections = gateway_.connection_count();
-    gateway_.abort();
-    return connections;
-  }
-
- private:
-  link::LinkGateway& gateway_;
-};
-
 // It answers while the gateway drains, unless a successor answers.
 class ServedAdmin final : public transport::Drainable {
  public:
@@ -86,27 +59,21 @@ class ServedAdmin final : public transport::Drainable {
   AdminServer& admin_;
 };
 
-// As the original prints addresses; what it does not know is printed whole.
-std::string place_of(const std::string& address) {
-  constexpr std::string_view kTcp = "tcp://";
-  const Result<transport::Address> parsed = transport::Address::parse(address);
-  const std::string text = parsed ? parsed->to_log() : escape(address);
-  const std::string place = text.substr(0, text.find('?'));
-  return place.starts_with(kTcp) ? place.substr(kTcp.size()) : place;
-}
-
-AdminServer::Pages pages_of(const link::LinkGateway& gateway, const std::atomic<bool>& ready, const Loop& loop) {
-  return [&gateway, &ready, &loop, started = loop.exact_now()](std::string_view path) -> std::optional<AdminPage> {
+AdminServer::Pages pages_of(std::span<const std::unique_ptr<ServedGateway>> gateways, const std::atomic<bool>& ready,
+                            const Loop& loop) {
+  return [gateways, &ready, &loop, started = loop.exact_now()](std::string_view path) -> std::optional<AdminPage> {
+    const bool closing = std::ranges::any_of(gateways, [](const auto& gateway) { return gateway->closing(); });
     if (path == "/healthz") return AdminPage{.status = 200, .type = "text/plain; charset=utf-8", .body = "ok\n"};
     if (path == "/readyz") {
-      if (gateway.closing()) return AdminPage{.status = 503, .type = "text/plain; charset=utf-8", .body = "draining\n"};
+      if (closing) return AdminPage{.status = 503, .type = "text/plain; charset=utf-8", .body = "draining\n"};
       if (!ready) return AdminPage{.status = 503, .type = "text/plain; charset=utf-8", .body = "starting\n"};
       return AdminPage{.status = 200, .type = "text/plain; charset=utf-8", .body = "ready\n"};
     }
     if (path == "/metrics") {
-      return AdminPage{.status = 200,
-                       .type = "text/plain; version=0.0.4; charset=utf-8",
-                       .body = metrics_text(gateway, loop.exact_now() - started)};
+      MetricsPage page;
+      for (const auto& gateway : gateways) gateway->add_metrics(page);
+      page.add_process(loop.exact_now() - started, closing);
+      return AdminPage{.status = 200, .type = "text/plain; version=0.0.4; charset=utf-8", .body = page.text()};
     }
     return std::nullopt;
   };
@@ -128,15 +95,24 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
   Runtime runtime({.loops = static_cast<unsigned>(settings.loops), .log = &log});
   set_pools(runtime, settings.pool_bytes);
   const transport::Transports transports = transport::default_transports(&log);
-  link::LinkGateway gateway(runtime, gateway_options(settings, start, transports));
-  Control control(runtime, gateway, {.command_file = settings.command_file, .profile_prefix = settings.profile_prefix});
-  if (hooks.add_commands) WAYPORT_TRY(hooks.add_commands(control.commands(), gateway));
+  std::vector<std::unique_ptr<ServedGateway>> gateways;
+  ProgramGateways embedded;
+  if (settings.link) {
+    auto link = std::make_unique<ServedLink>(runtime, settings, start.inherited, transports);
+    embedded.link = &link->gateway();
+    gateways.push_back(std::move(link));
+  }
+  std::vector<const ServedGateway*> shown;
+  for (const auto& gateway : gateways) shown.push_back(gateway.get());
+  Control control(runtime, std::move(shown),
+                  {.command_file = settings.command_file, .profile_prefix = settings.profile_prefix});
+  if (hooks.add_commands) WAYPORT_TRY(hooks.add_commands(control.commands(), embedded));
   WAYPORT_TRY(control.start());
-  WAYPORT_TRY(gateway.start());
+  for (const auto& gateway : gateways) WAYPORT_TRY(gateway->start());
 
   std::atomic<bool> ready = false;
-  ServedGateway served_gateway(gateway);
-  std::vector<transport::Drainable*> served{&served_gateway};
+  std::vector<transport::Drainable*> served;
+  for (const auto& gateway : gateways) served.push_back(gateway.get());
   std::unique_ptr<AdminServer> admin;
   std::optional<ServedAdmin> served_admin;
   if (!settings.admin_address.empty()) {
@@ -145,7 +121,7 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
                                                   .connections_max = settings.admin_connections_max,
                                                   .request_timeout = settings.admin_request_timeout,
                                                   .inherited = &start.inherited},
-                                                 pages_of(gateway, ready, runtime.loop(0))));
+                                                 pages_of(gateways, ready, runtime.loop(0))));
     served.push_back(&served_admin.emplace(*admin));
   }
   WAYPORT_TRY_ASSIGN(const auto process,
@@ -156,12 +132,8 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
   if (const Result<void> written = pid_file.write(); !written) {
     log.write(LogLevel::error, "the pid file is not written", {{"error", written.error()}});
   }
-  // The original's words: there are scripts that wait for them.
-  for (const std::string& address : gateway.client_addresses()) {
-    log.write(LogLevel::info, "setup client listener at - " + place_of(address));
-  }
-  for (const std::string& address : gateway.server_addresses()) {
-    log.write(LogLevel::info, "setup server listener at - " + place_of(address));
+  for (const auto& gateway : gateways) {
+    for (const std::string& line : gateway->listening()) log.write(LogLevel::info, line);
   }
   if (admin) log.write(LogLevel::info, "admin listener at - " + place_of(admin->address()));
   const transport::GracefulEnd end = process->wait();
@@ -172,6 +144,7 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
 }  // namespace
 
 Result<void> resolve_key(Settings& settings, const char* from_environment) {
+  if (!settings.link) return {};
   if (!settings.link->server_auth_key_file.empty()) {
     WAYPORT_TRY_ASSIGN(std::string key, read_file(settings.link->server_auth_key_file, kKeyBytesMax, Links::follow));
     if (key.ends_with('\n')) key.pop_back();
@@ -187,8 +160,11 @@ Result<void> resolve_key(Settings& settings, const char* from_environment) {
 Result<void> check_addresses(const Settings& settings) {
   Loop loop;
   const transport::Transports transports = transport::default_transports();
-  std::vector<std::string> addresses = settings.link->client_addresses;
-  addresses.insert(addresses.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
+  std::vector<std::string> addresses;
+  if (settings.link) {
+    addresses = settings.link->client_addresses;
+    addresses.insert(addresses.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
+  }
   if (!settings.admin_address.empty()) addresses.push_back(settings.admin_address);
   int unix_sockets = 0;
   for (const std::string& text : addresses) {

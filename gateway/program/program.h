@@ -25,9 +25,14 @@ Result<void> resolve_key(Settings& settings, const char* from_environment);
 Result<void> check_addresses(const Settings& settings);
 Result<LogOptions> log_options(const Settings& settings);
 
+// What runs in this process; nullptr: not that one.
+struct ProgramGateways {
+  link::LinkGateway* link = nullptr;
+};
+
 struct ProgramHooks {
   // Adds commands for SIGUSR1 (Control); called once, before signals are taken.
-  std::function<Result<void>(Commands& commands, link::LinkGateway& gateway)> add_commands{};
+  std::function<Result<void>(Commands& commands, ProgramGateways gateways)> add_commands{};
 };
 
 // Returns when the process is to end. 0: it was told to, or replaced. 1: it could not start, and `why` says so, or its

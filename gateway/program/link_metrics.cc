@@ -1,25 +1,16 @@
-#include "wayport/gateway/program/metrics.h"
-
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-#include <sys/resource.h>
+#include "wayport/gateway/program/link_metrics.h"
 
 #include <atomic>
 #include <iterator>
-#include <utility>
-#include <vector>
 
 #include "wayport/gateway/link/counters.h"
-#include "wayport/gateway/program/profiles.h"
 
 namespace wayport::gateway {
 namespace {
 
 using link::LinkDriverCounters;
 using link::SwitchCounters;
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
+using Kind = MetricsPage::Kind;
 
 // A family is a name and a help; its rows differ by one label. An empty label: the family has one row without any.
 template <class Set, class Cell>
@@ -125,79 +116,36 @@ constexpr DriverCounter kDriver[] = {
 static_assert(sizeof(SwitchCounters) == std::size(kGauges) * sizeof(Gauge) + std::size(kCounters) * sizeof(Counter));
 static_assert(sizeof(LinkDriverCounters) == std::size(kDriver) * sizeof(Counter));
 
-class Page {
- public:
-  void add(const char* family, const char* help, MetricType type, const char* label, const char* value, double number) {
-    if (families_.empty() || families_.back().name != family) {
-      families_.push_back({.name = family, .help = help, .type = type, .metric = {}});
-    }
-    ClientMetric metric;
-    if (*label != '\0') metric.label.push_back({.name = label, .value = value});
-    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = number;
-    families_.back().metric.push_back(std::move(metric));
-  }
-  void add(const char* family, const char* help, MetricType type, double number) {
-    add(family, help, type, "", "", number);
-  }
-  std::string text() const { return prometheus::TextSerializer().prometheus::Serializer::Serialize(families_); }
-
- private:
-  std::vector<MetricFamily> families_;
-};
-
-double cpu_seconds() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
 }  // namespace
 
-std::string metrics_text(const link::LinkGateway& gateway, Duration uptime) {
-  Page page;
+void add_link_metrics(MetricsPage& page, const link::LinkGateway& gateway) {
   const auto sum = [&gateway](auto&& read) {
     double total = 0;
     for (std::size_t loop = 0; loop < gateway.loop_count(); ++loop) total += static_cast<double>(read(loop));
     return total;
   };
   for (const SwitchGauge& row : kGauges) {
-    page.add(row.family, row.help, MetricType::Gauge, row.label, row.value,
+    page.add(row.family, row.help, Kind::gauge, {row.label, row.value},
              sum([&](std::size_t loop) { return (gateway.counters(loop).*row.cell).read(); }));
   }
   for (const SwitchCounter& row : kCounters) {
-    page.add(row.family, row.help, MetricType::Counter, row.label, row.value,
+    page.add(row.family, row.help, Kind::counter, {row.label, row.value},
              sum([&](std::size_t loop) { return (gateway.counters(loop).*row.cell).read(); }));
   }
   for (const DriverCounter& row : kDriver) {
-    page.add(row.family, row.help, MetricType::Counter, row.label, row.value,
+    page.add(row.family, row.help, Kind::counter, {row.label, row.value},
              sum([&](std::size_t loop) { return (gateway.driver_counters(loop).*row.cell).read(); }));
   }
   const transport::ListenerCounters& listeners = gateway.listener_counters();
   const auto listener = [&page](const char* name, const char* help, const std::atomic<std::uint64_t>& count) {
-    page.add(name, help, MetricType::Counter, static_cast<double>(count.load()));
+    page.add(name, help, Kind::counter, static_cast<double>(count.load()));
   };
-  listener("wayport_listener_accepted_total", "Connections taken from the kernel", listeners.accepted);
-  listener("wayport_listener_exhausted_total", "Accepts that found no descriptor or memory", listeners.exhausted);
-  listener("wayport_listener_handshakes_refused_total", "Handshakes of TLS and snet over their bound",
+  listener("wayport_link_listener_accepted_total", "Connections taken from the kernel", listeners.accepted);
+  listener("wayport_link_listener_exhausted_total", "Accepts that found no descriptor or memory", listeners.exhausted);
+  listener("wayport_link_listener_handshakes_refused_total", "Handshakes of TLS and snet over their bound",
            listeners.handshakes_refused);
-  listener("wayport_listener_handshakes_failed_total", "Handshakes of TLS and snet that failed",
+  listener("wayport_link_listener_handshakes_failed_total", "Handshakes of TLS and snet that failed",
            listeners.handshakes_failed);
-
-  const MemoryUse memory = memory_use();
-  page.add("wayport_uptime_seconds", "Time since the start of this process", MetricType::Gauge,
-           std::chrono::duration<double>(uptime).count());
-  page.add("wayport_draining", "1 while the gateway closes", MetricType::Gauge, gateway.closing() ? 1 : 0);
-  page.add("process_cpu_seconds_total", "User and system CPU time", MetricType::Counter, cpu_seconds());
-  page.add("process_resident_memory_bytes", "Resident memory", MetricType::Gauge,
-           static_cast<double>(memory.resident_bytes));
-  page.add("process_open_fds", "Open descriptors", MetricType::Gauge, static_cast<double>(open_files()));
-  rlimit files{};
-  ::getrlimit(RLIMIT_NOFILE, &files);
-  page.add("process_max_fds", "Descriptors that may be open", MetricType::Gauge, static_cast<double>(files.rlim_cur));
-  return page.text();
 }
 
 }  // namespace wayport::gateway
