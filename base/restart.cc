@@ -281,8 +281,15 @@ void Successor::on_fd(std::uint32_t) {
 }
 
 void Successor::on_timer() {
-  if (failure_.empty()) return give_up("it was not ready within " + format_duration(options_.ready_timeout));
-  reap();
+  if (!failure_.empty()) return reap();
+  // From here on it cannot say that it is ready; what it has said before counts.
+  ::shutdown(ready_.get(), SHUT_RD);
+  std::array<char, 64> piece;
+  for (ssize_t size; (size = ::read(ready_.get(), piece.data(), piece.size())) > 0;) {
+    said_.append(piece.data(), static_cast<std::size_t>(size));
+  }
+  if (said_ == kReady) return finish(pid_);
+  give_up("it was not ready within " + format_duration(options_.ready_timeout));
 }
 
 void Successor::give_up(std::string why, bool leaves) {

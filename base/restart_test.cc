@@ -106,6 +106,25 @@ TEST_F(SuccessorTest, OneThatIsNeverReadyIsEnded) {
   EXPECT_TRUE(has_ended());
 }
 
+// Its word stands in the socket when the time is over: it serves already, and has to be believed.
+TEST_F(SuccessorTest, OneThatWasReadyInTimeIsBelievedHoweverLateItIsHeard) {
+  bool told = false;
+  Result<pid_t> outcome = fail(ErrorCode::canceled, "not told");
+  Result<std::unique_ptr<Successor>> successor =
+      Successor::start(loop, shell("eval \"echo READY >&$WAYPORT_READY_FD\""), {}, {.ready_timeout = milliseconds(1)},
+                       [&](Result<pid_t> pid) {
+                         outcome = std::move(pid);
+                         told = true;
+                       });
+  ASSERT_TRUE(successor) << successor.error().to_string();
+  pid = (*successor)->pid();
+  // The loop does not run until the word is there.
+  ::waitpid(pid, nullptr, 0);
+  while (!told) loop.run_turn(milliseconds(10));
+  ASSERT_TRUE(outcome) << outcome.error().to_string();
+  EXPECT_EQ(*outcome, pid);
+}
+
 TEST_F(SuccessorTest, OneThatDoesNotListenToSigtermIsKilled) {
   // Ready to be told only once its trap is set.
   EXPECT_THAT(failure_of(shell("trap '' TERM; exec 1>&-; eval \"exec $WAYPORT_READY_FD>&-\"; while :; do :; done"),

@@ -62,8 +62,11 @@ struct GracefulProcess::State : std::enable_shared_from_this<State> {
       WAYPORT_TRY_ASSIGN(signals,
                          SignalSet::open(loop, {SIGTERM, SIGINT, SIGUSR2}, [this](int signal) { on_signal(signal); }));
     }
-    if (process.predecessor) return process.predecessor.tell_ready();
-    note(process.service_manager.ready());
+    const bool replaces = static_cast<bool>(process.predecessor);
+    if (replaces) WAYPORT_TRY(process.predecessor.tell_ready());
+    // What was inherited is this process's own from now on. One that fails before leaves it as it was.
+    for (Drainable* const part : served) part->take_back_listeners();
+    if (!replaces) note(process.service_manager.ready());
     return {};
   }
 

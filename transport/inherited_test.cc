@@ -189,6 +189,23 @@ TEST_F(FromEnvironment, AListenerUsesTheSocketAndLeavesTheFileToTheServiceManage
   }
 }
 
+// One that fails before it is ready: the process that it was to replace serves on there.
+TEST_F(FromEnvironment, AnHeirThatIsNotReadyYetLeavesTheFile) {
+  const std::string path = std::string("/tmp/wayport-not-ready-") + std::to_string(::getpid());
+  pass({path}, "wayport-own");
+  Result<InheritedSockets> all = InheritedSockets::from_environment();
+  ASSERT_TRUE(all);
+  Loop loop;
+  ListenOptions options;
+  options.inherited = &*all;
+  const Transports transports = default_transports();
+  Result<std::unique_ptr<Listener>> listener = transports.listen(loop, address("unix://" + path), options);
+  ASSERT_TRUE(listener) << listener.error().to_string();
+  listener->reset();
+  EXPECT_EQ(::access(path.c_str(), F_OK), 0);
+  ::unlink(path.c_str());
+}
+
 // --- the end of a listener ---
 
 class Finish : public ::testing::TestWithParam<bool> {

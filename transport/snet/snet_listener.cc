@@ -39,6 +39,9 @@ class SnetListener final : public Listener {
   void pause(bool paused) override { lower_->pause(paused); }
   const Address& address() const noexcept override { return address_; }
   std::vector<int> inheritable_fds() const override { return lower_->inheritable_fds(); }
+  void take_back() override { lower_->take_back(); }
+  // Handshakes that are under way then end with the listener: a client whose session did not begin dials again.
+  void finish(std::move_only_function<void()> done) override { lower_->finish(std::move(done)); }
 
  private:
   // Clears when the task that holds it is destroyed, run or not.

@@ -112,6 +112,7 @@ class UnixListener final : public Listener {
   UnixListener(Loop& loop, Fd fd, const Address& address, const ListenOptions& options)
       : path_(address.path()),
         file_(options.keep_socket_file ? std::nullopt : socket_file(path_)),
+        handed_over_(options.inherited_fd >= 0),
         sockets_(std::make_unique<SocketListener>(loop, std::move(fd), address, options, peer_of)) {}
   ~UnixListener() override { unlink_file(); }
 
@@ -139,7 +140,7 @@ class UnixListener final : public Listener {
 
   const std::string path_;
   std::optional<FileIdentity> file_;
-  mutable bool handed_over_ = false;
+  mutable bool handed_over_;  // from the start if it is inherited: the predecessor may still need the file
   const std::unique_ptr<SocketListener> sockets_;
 };
 

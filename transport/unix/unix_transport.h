@@ -3,8 +3,9 @@
 //   mode=0600   listeners on a path: permissions of the socket file (default 0600: only this user)
 //
 // A listener on a path unlinks the file when it goes, if it is still its own; not after inheritable_fds() was asked
-// for, because then a successor goes on listening there. A successor (inherited_fd) owns the file in turn, unless
-// keep_socket_file says that it is a service manager's.
+// for, because then a successor goes on listening there. A successor (inherited_fd) owns the file in turn, from its
+// take_back() on, which GracefulProcess asks for once it is ready: one that fails before leaves the file to the process
+// that goes on serving. Never if keep_socket_file says that it is a service manager's.
 #pragma once
 
 #include "wayport/transport/transports.h"

@@ -175,15 +175,22 @@ TEST_F(UnixTest, AnAbstractNameInUseIsRefused) {
   EXPECT_EQ(second.error().code, ErrorCode::refused);
 }
 
-TEST_F(UnixTest, AHandedOverFileStaysAndTheSuccessorOwnsIt) {
+TEST_F(UnixTest, AHandedOverFileStaysAndTheSuccessorOwnsItOnceItHasTakenOver) {
   auto old = listen();
   ASSERT_TRUE(old);
+  const int fd = (*old)->inheritable_fds().front();
   ListenOptions options;
-  options.inherited_fd = ::dup((*old)->inheritable_fds().front());
+  options.inherited_fd = ::dup(fd);
+  auto failed = listen("", options);
+  ASSERT_TRUE(failed) << failed.error().to_string();
+  failed->reset();
+  EXPECT_TRUE(std::filesystem::exists(path));
+  options.inherited_fd = ::dup(fd);
   old->reset();
   ASSERT_TRUE(std::filesystem::exists(path));
   auto successor = listen("", options);
   ASSERT_TRUE(successor) << successor.error().to_string();
+  (*successor)->take_back();
   successor->reset();
   EXPECT_FALSE(std::filesystem::exists(path));
 }

@@ -1,0 +1,294 @@
+/* snet: one byte stream over one connection after the other (spec/snet.md; transport/snet/session.h, handshake.h).
+ *
+ *        client                connection k = 0, 1, 2 ...             server
+ *     written, received   --- up[k]:   request proof data --->    half(k): a connection on its server side
+ *     sent, carrying k    <-- down[k]: answer zeros data -----    written, received, sent, skip, carrier
+ *
+ * A byte is its position in its direction, so whoever receives it sees at once whether it is the next one. The session
+ * exists already, on connection 0; UP bytes go one way, DOWN the other. The network cuts up to CUTS connections: of what
+ * is on its way any first part arrives, each side learns of the cut when it likes, and may write to a dead connection
+ * until that is full. With -DWITH_FORGER somebody without the key invents requests and repeats one that he overheard.
+ */
+#include "properties.pml"
+
+/* What a connection holds on its way (section 6): handed down and not yet read by the peer. */
+#define WIRE 2
+#ifndef RING
+#define RING WIRE
+#endif
+#ifndef UP
+#define UP 3
+#endif
+#ifndef DOWN
+#define DOWN 2
+#endif
+#ifndef CUTS
+#define CUTS 2
+#endif
+#define CONNECTIONS 5
+#define FORGER CONNECTIONS
+#define NONE 255
+
+PROPERTY(never_twice);      /* section 1: every byte once ... */
+PROPERTY(never_lost);       /* ... and in order; also when a ring is exceeded */
+PROPERTY(ring_suffices);    /* section 6: a ring as large as the wire loses no session */
+PROPERTY(ring_holds);       /* section 4: what is sent again is in the ring */
+PROPERTY(counters_agree);   /* section 5: an honest peer's counters are never impossible, but in a request that it gave up */
+PROPERTY(undisturbed);      /* section 7: a request disturbs nothing before its second proof */
+PROPERTY(one_per_cut);      /* section 7: a cut costs no more than two attempts */
+
+mtype = { request, answer, zeros, proof, data };
+mtype = { reach_skip, reach_resend, reach_replay_answered, reach_forged_proof, reach_displaced, reach_dead_write,
+          reach_refused, reach_overrun_at_client, reach_overrun_meanwhile };
+
+chan up[CONNECTIONS + 1] = [WIRE] of { mtype, byte, byte, bit };
+chan down[CONNECTIONS + 1] = [WIRE] of { mtype, byte, byte };
+bit cut[CONNECTIONS + 1];
+bit client_closed[CONNECTIONS + 1];
+bit server_closed[CONNECTIONS + 1];
+
+byte c_written, c_received, c_sent, last;
+bit c_ended;
+byte s_written, s_received, s_sent, s_skip, s_generation;
+byte s_carrier = 0; /* the connection that carries the session; NONE: it waits */
+byte overheard_written, overheard_received;
+bit overheard;
+
+#define ARRIVED (c_received == DOWN && s_received == UP)
+#define OVER (c_ended || ARRIVED)
+/* A cut is seen at once or after any part of what came; an orderly end after all of it. */
+#define CLIENT_SEES_END(k) (!OVER && (cut[k] || (server_closed[k] && empty(down[k]))))
+#define SERVER_SEES_END(k) (cut[k] || client_closed[k])
+
+/* Section 5, "Refusal". impossible / overrun / yes. */
+#define IMPOSSIBLE(their_written, their_received, written, received) (their_received > written || their_written < received)
+#ifdef MUTATION_RING_UNCHECKED
+#define OVERRUN(their_received, written) false
+#define RESEND_FROM(their_received, written) (their_received + RING < written -> written - RING : their_received)
+#else
+#define OVERRUN(their_received, written) (their_received + RING < written)
+#define RESEND_FROM(their_received, written) their_received
+#endif
+
+/* Section 4. `position` is where the receiver stands on this connection. */
+inline check_byte(value, position) {
+  MUST(never_twice, value >= position);
+  MUST(never_lost, value <= position)
+}
+
+/* Nobody reads what a connection still holds: no part of the state any more. */
+inline forget(k) {
+  if
+  :: client_closed[k] && server_closed[k] ->
+     do
+     :: nempty(up[k]) -> up[k] ? _, _, _, _
+     :: empty(up[k]) -> break
+     od;
+     do
+     :: nempty(down[k]) -> down[k] ? _, _, _
+     :: empty(down[k]) -> break
+     od
+  :: else
+  fi
+}
+
+active proctype client() {
+  byte k = 0;
+  byte value, w, r;
+
+  run half(0);
+carrying:
+  do
+  :: atomic { down[k] ? data(value, _) -> check_byte(value, c_received); c_received++; value = 0 }
+  :: atomic { /* what the peer lacks first, then a new byte */
+       nfull(up[k]) && !OVER && (c_sent < c_written || c_written < UP) ->
+       if
+       :: c_sent < c_written -> SEEN(reach_resend); MUST(ring_holds, c_sent + RING >= c_written)
+       :: else -> c_written++
+       fi;
+       up[k] ! data(c_sent, 0, 0);
+       c_sent++
+     }
+  :: atomic { CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); break }
+  :: OVER -> goto done
+  od;
+
+waiting: /* section 7: one attempt under way */
+  atomic {
+    k++;
+    MUST(one_per_cut, k < CONNECTIONS);
+    last = k;
+    run half(k);
+#ifdef MUTATION_TELLS_SENT
+    up[k] ! request(c_sent, c_received, 1);
+#else
+    up[k] ! request(c_written, c_received, 1);
+#endif
+    if
+    :: !overheard -> overheard = 1; overheard_written = c_written; overheard_received = c_received
+    :: else /* one is enough */
+    fi
+  }
+  do
+#ifdef MUTATION_WRITE_DETACHED
+  :: atomic { c_written < UP -> c_written++ } /* without a connection, into the ring */
+#endif
+  :: atomic {
+       down[k] ? answer(w, r) ->
+       MUST(counters_agree, !IMPOSSIBLE(w, r, c_written, c_received));
+       if
+       :: OVERRUN(r, c_written) -> /* section 8: too_large */
+          SEEN(reach_overrun_at_client); MUST(ring_suffices, RING < WIRE); c_ended = 1; goto done /* only RING < WIRE */
+       :: else -> up[k] ! proof(0, 0, 1); c_sent = RESEND_FROM(r, c_written); w = 0; r = 0; goto carrying
+       fi
+     }
+  :: atomic {
+       down[k] ? zeros(_, _) -> /* section 8: peer_closed */
+       SEEN(reach_refused); MUST(ring_suffices, RING < WIRE); c_ended = 1; goto done /* only RING < WIRE */
+     }
+  :: atomic { CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); goto waiting }
+  :: OVER -> goto done
+  od;
+done:
+  skip
+}
+
+/* Section 7, the server's side of a connection. */
+proctype half(byte k) {
+  byte announced, peer_received, generation, value, w, r, before;
+  bit genuine;
+
+  if
+  :: k == 0 -> goto carrying
+  :: else
+  fi;
+  if
+  :: atomic {
+       up[k] ? request(w, r, genuine) ->
+       before = s_carrier;
+#ifdef MUTATION_FREEZE
+       s_carrier = (genuine -> NONE : s_carrier); /* the original: the first proof takes the old connection away */
+#endif
+       if
+       :: !genuine || IMPOSSIBLE(w, r, s_written, s_received) || OVERRUN(r, s_written) ->
+          MUST(counters_agree, k == FORGER || client_closed[k] || !IMPOSSIBLE(w, r, s_written, s_received));
+          if
+          :: k != FORGER -> down[k] ! zeros(0, 0)
+          :: else
+          fi;
+          goto closed
+       :: else ->
+          generation = s_generation;
+          if
+          :: k == FORGER -> SEEN(reach_replay_answered) /* only WITH_FORGER; it has no use for what it is told */
+          :: else -> announced = s_received; peer_received = r; down[k] ! answer(s_written, s_received)
+          fi
+       fi;
+       MUST(undisturbed, s_carrier == before);
+       w = 0; r = 0; before = 0
+     }
+  :: atomic { SERVER_SEES_END(k) || OVER -> goto closed }
+  fi;
+  if
+  :: atomic {
+       s_generation == generation && nempty(up[k]) ->
+       up[k] ? proof(_, _, genuine);
+       if
+#ifndef MUTATION_ANY_PROOF
+       :: !genuine -> SEEN(reach_forged_proof); goto closed /* only WITH_FORGER */
+#endif
+       :: else ->
+          MUST(undisturbed, k != FORGER);
+#ifndef MUTATION_MEANWHILE_UNCHECKED
+          if
+          :: OVERRUN(peer_received, s_written) ->
+             SEEN(reach_overrun_meanwhile); goto closed /* only RING < WIRE */
+          :: else
+          fi;
+#endif
+#ifdef MUTATION_NO_SKIP
+          s_skip = 0;
+#else
+          s_skip = s_received - announced; /* came on the old connection since our answer, and comes again */
+#endif
+          s_sent = RESEND_FROM(peer_received, s_written);
+          s_generation++;
+          s_carrier = k
+       fi;
+       announced = 0; peer_received = 0; generation = 0; genuine = 0
+     }
+  /* Another connection was proved first. */
+  :: atomic { s_generation != generation -> SEEN(reach_displaced); goto closed }
+  :: atomic { SERVER_SEES_END(k) || OVER -> goto closed }
+  fi;
+
+carrying:
+  do
+  :: atomic {
+#ifdef MUTATION_KEEP_OLD
+       nempty(up[k]) ->
+#else
+       s_carrier == k && nempty(up[k]) ->
+#endif
+       up[k] ? data(value, _, _);
+       check_byte(value, s_received - s_skip);
+       if
+       :: s_skip > 0 -> SEEN(reach_skip); s_skip--
+       :: else -> s_received++
+       fi;
+       value = 0
+     }
+  :: atomic {
+       s_carrier == k && nfull(down[k]) && !OVER && (s_sent < s_written || s_written < DOWN) ->
+       if
+       :: cut[k] -> SEEN(reach_dead_write)
+       :: else
+       fi;
+       if
+       :: s_sent < s_written -> MUST(ring_holds, s_sent + RING >= s_written)
+       :: else -> s_written++
+       fi;
+       down[k] ! data(s_sent, 0);
+       s_sent++
+     }
+#ifndef MUTATION_KEEP_OLD
+  :: atomic { s_carrier != k -> goto closed }
+#endif
+  :: atomic { s_carrier == k && SERVER_SEES_END(k) -> s_carrier = NONE; goto closed }
+  :: OVER -> goto closed
+  od;
+closed:
+  atomic {
+    announced = 0; peer_received = 0; generation = 0; value = 0; w = 0; r = 0; before = 0; genuine = 0;
+    server_closed[k] = 1;
+    forget(k)
+  }
+}
+
+active proctype network() {
+  byte cuts;
+  do
+  :: atomic { cuts < CUTS && !cut[last] && !OVER -> cut[last] = 1; cuts++ }
+  :: OVER -> break
+  od
+}
+
+#ifdef WITH_FORGER
+active proctype forger() {
+  run half(FORGER);
+  if
+  :: atomic { overheard -> up[FORGER] ! request(overheard_written, overheard_received, 1); overheard_written = 0; overheard_received = 0 }
+  :: atomic { !OVER -> up[FORGER] ! request(0, 0, 0) }
+  :: OVER -> goto silent
+  fi;
+  if
+  :: atomic { nfull(up[FORGER]) && !OVER -> up[FORGER] ! proof(0, 0, 0) }
+  :: skip
+  fi;
+silent:
+  OVER
+}
+#endif
+
+/* Section 1, as long as a ring suffices. */
+ltl arrives { <> ARRIVED }
