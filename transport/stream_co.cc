@@ -13,7 +13,7 @@ namespace wayport::transport {
 // --- CoStream ---
 
 // The stream is read only while somebody awaits bytes, and only what is awaited is consumed: the rest stays with it.
-struct CoStream::State final : StreamEvents, DropWatched {
+struct CoStream::State final : StreamEvents, DropWatched, std::enable_shared_from_this<State> {
   explicit State(std::unique_ptr<Stream> which) : stream(std::move(which)) {}
 
   std::size_t on_bytes(MutableBytes bytes, bool) override {
@@ -76,10 +76,12 @@ struct CoStream::State final : StreamEvents, DropWatched {
       } else {
         stream->read(true);
       }
-      return [this] {
+      return [weak = weak_from_this()] {
+        const auto alive = weak.lock();
+        if (!alive) return;  // the CoStream was dropped meanwhile; the completion is on its way
         // What a canceled read_exactly() had collected is lost with it.
-        collected.clear();
-        const Completion<std::string> dropped = std::move(reader);
+        alive->collected.clear();
+        const Completion<std::string> dropped = std::move(alive->reader);
       };
     });
   }
@@ -95,7 +97,7 @@ struct CoStream::State final : StreamEvents, DropWatched {
   Completion<void> closer;
 };
 
-CoStream::CoStream(std::unique_ptr<Stream> stream, bool started) : state_(std::make_unique<State>(std::move(stream))) {
+CoStream::CoStream(std::unique_ptr<Stream> stream, bool started) : state_(std::make_shared<State>(std::move(stream))) {
   if (started) {
     state_->stream->replace_events(*state_);
   } else {
@@ -120,7 +122,9 @@ asio::awaitable<Result<void>> CoStream::write(Chain bytes) {
   if (state.stream->write(std::move(bytes)) == Pressure::none) co_return Result<void>();
   co_return co_await async_callback<void>([&state](Completion<void> done) {
     state.writer = std::move(done);
-    return [&state] { const Completion<void> dropped = std::move(state.writer); };
+    return [weak = state.weak_from_this()] {
+      if (const auto alive = weak.lock()) const Completion<void> dropped = std::move(alive->writer);
+    };
   });
 }
 
@@ -147,7 +151,9 @@ asio::awaitable<Result<void>> CoStream::close(Linger linger) {
   state.stream->close(CloseReason::local(ErrorCode::local_closed, "closed by this side"), linger);
   co_return co_await async_callback<void>([&state](Completion<void> done) {
     state.closer = std::move(done);
-    return [&state] { const Completion<void> dropped = std::move(state.closer); };
+    return [weak = state.weak_from_this()] {
+      if (const auto alive = weak.lock()) const Completion<void> dropped = std::move(alive->closer);
+    };
   });
 }
 
@@ -176,13 +182,13 @@ asio::awaitable<Result<std::unique_ptr<Stream>>> dial(const Transports& all, Loo
 
 // --- CoListener ---
 
-struct CoListener::State {
+struct CoListener::State : std::enable_shared_from_this<State> {
   std::unique_ptr<Listener> listener;
   std::deque<std::unique_ptr<Stream>> waiting;
   Completion<std::unique_ptr<Stream>> acceptor;
 };
 
-CoListener::CoListener(std::unique_ptr<Listener> listener) : state_(std::make_unique<State>()) {
+CoListener::CoListener(std::unique_ptr<Listener> listener) : state_(std::make_shared<State>()) {
   State& state = *state_;
   state.listener = std::move(listener);
   state.listener->start([&state](std::unique_ptr<Incoming> incoming) {
@@ -207,7 +213,10 @@ asio::awaitable<Result<std::unique_ptr<Stream>>> CoListener::accept() {
   }
   co_return co_await async_callback<std::unique_ptr<Stream>>([&state](Completion<std::unique_ptr<Stream>> done) {
     state.acceptor = std::move(done);
-    return [&state] { const Completion<std::unique_ptr<Stream>> dropped = std::move(state.acceptor); };
+    return [weak = state.weak_from_this()] {
+      if (const auto alive = weak.lock())
+        const Completion<std::unique_ptr<Stream>> dropped = std::move(alive->acceptor);
+    };
   });
 }
 

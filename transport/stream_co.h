@@ -48,7 +48,7 @@ class CoStream {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // nobody else owns it; what cancels has to know that it is gone
 };
 
 boost::asio::awaitable<Result<std::unique_ptr<Stream>>> dial(const Transports& all, Loop& loop, Address address,
@@ -70,7 +70,7 @@ class CoListener {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // nobody else owns it; what cancels has to know that it is gone
 };
 
 }  // namespace wayport::transport

@@ -187,6 +187,16 @@ TEST_F(CoStreamTest, MayBeDroppedByTheCoroutineThatReads) {
   EXPECT_EQ(events.read_ends, 1u);
 }
 
+TEST_F(CoStreamTest, MayBeDroppedOutsideATurnWhileItIsAwaitedAndTheTaskCanceled) {
+  make();
+  start(a->read_some(), got);
+  a.reset();
+  tasks.cancel();  // runs before what the drop has posted
+  loop.drain();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->error().code, ErrorCode::canceled);
+}
+
 TEST_F(CoStreamTest, ReleaseHandsOverWhatWasNotRead) {
   make();
   b->write(chain_of("headsession"));
