@@ -6,9 +6,9 @@
 
 namespace wayport::transport {
 
-// tcp, unix, tls, snet, link, ws, wss. `log` is told of dials that verify nothing (tls with insecure=1), of snet's weak
-// encryption, and of snet sessions and link servers that lose their connection; it outlives the table and the streams
-// that come of it.
+// tcp, unix, tls, snet, link, route, kcp, ws, wss. `log` is told of dials that verify nothing (tls with insecure=1), of
+// snet's weak encryption, of kcp ciphers that should not be chosen, and of snet sessions and link servers that lose their
+// connection; it outlives the table and the streams that come of it.
 Transports default_transports(Log* log = nullptr);
 
 }  // namespace wayport::transport

@@ -32,13 +32,21 @@ std::optional<unsigned long> number(std::string_view text) {
   return value;
 }
 
-bool listens(int fd) {
+bool is_of_type(int fd, int wanted) {
   int type = 0;
+  socklen_t size = sizeof(int);
+  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == wanted;
+}
+
+bool listens(int fd) {
   int listening = 0;
   socklen_t size = sizeof(int);
-  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
-         ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+  return is_of_type(fd, SOCK_STREAM) && ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+         listening != 0;
 }
+
+// Of udp, bound: what kcp listens on.
+bool takes_datagrams(int fd) { return is_of_type(fd, SOCK_DGRAM); }
 
 bool is_place_of(const SocketAddress& socket, const Address& address) {
   if (address.layers().back() == "unix") return socket.family() == AF_UNIX && socket.to_string() == address.path();
@@ -105,8 +113,10 @@ Result<InheritedSockets> InheritedSockets::from_environment() {
 
 std::optional<InheritedSockets::Taken> InheritedSockets::take(const Address& address) {
   if (waiting_.empty() || address.layers().empty()) return std::nullopt;
+  const bool datagrams = address.layers().back() == "kcp";
   const auto found = std::ranges::find_if(waiting_, [&](const Waiting& socket) {
-    return listens(socket.fd.get()) && is_place_of(own_address(socket.fd.get()), address);
+    return (datagrams ? takes_datagrams(socket.fd.get()) : listens(socket.fd.get())) &&
+           is_place_of(own_address(socket.fd.get()), address);
   });
   if (found == waiting_.end()) return std::nullopt;
   Waiting socket = std::move(*found);
@@ -128,8 +138,9 @@ std::vector<std::string> InheritedSockets::unused() const {
     const int fd = socket.fd.get();
     const std::string at = own_address(fd).to_string();
     lines.push_back("descriptor " + std::to_string(fd) + " (" + escape(socket.name) + ") " +
-                    (listens(fd) ? "listens on " + escape(at) + ", which is not among the listen addresses"
-                                 : "is no listening stream socket"));
+                    (listens(fd) || takes_datagrams(fd)
+                         ? "listens on " + escape(at) + ", which is not among the listen addresses"
+                         : "is no listening socket"));
   }
   return lines;
 }

@@ -6,7 +6,7 @@
 //   for (const std::string& what : inherited->unused()) warn(what);
 //
 // An address takes the first socket, not taken before, that listens where it says (getsockname): tcp by address and
-// port, unix by path or abstract name; port 0 takes any port. Listen on addresses with a port before those without.
+// port, kcp by the same of a datagram socket, unix by path or abstract name; port 0 takes any port. Listen on addresses with a port before those without.
 //
 // Used by one thread at a time; outlives the listeners that were given sockets by it.
 #pragma once

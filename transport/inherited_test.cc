@@ -94,14 +94,16 @@ class FromEnvironment : public ::testing::Test {
     ::close(ends[1]);
     return Fd(ends[0]);
   }
-  static Fd listening(const std::string& text) {
+  static Fd listening(std::string text) {
+    const bool datagrams = text.starts_with("udp:");
+    if (datagrams) text.erase(0, 4);
     const bool is_unix = text.front() == '/' || text.front() == '@';
     const SocketAddress where = is_unix ? *SocketAddress::from_unix(text) : *SocketAddress::from_ip(text, 0);
-    Fd fd(::socket(where.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    Fd fd(::socket(where.family(), (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
     sockaddr_storage address{};
     const socklen_t size = where.store(address);
     EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0) << text;
-    EXPECT_EQ(::listen(fd.get(), 8), 0);
+    if (!datagrams) EXPECT_EQ(::listen(fd.get(), 8), 0);
     return fd;
   }
   static std::string port_of(int fd) { return std::to_string(local_address(fd)->port()); }
@@ -143,7 +145,7 @@ TEST_F(FromEnvironment, EachAddressTakesItsOwnSocketAndTheRestIsNamed) {
   EXPECT_EQ(all->name_of(5), "c");
   EXPECT_EQ(all->name_of(4), "wayport-own");
   EXPECT_EQ(all->name_of(1000), "wayport-own");
-  EXPECT_THAT(all->unused(), ElementsAre("descriptor 6 (d) is no listening stream socket"));
+  EXPECT_THAT(all->unused(), ElementsAre("descriptor 6 (d) is no listening socket"));
   for (const int fd : {3, 4, 5, 7}) ::close(fd);
 }
 
@@ -156,6 +158,21 @@ TEST_F(FromEnvironment, WildcardsAreTheSameSocketWithAndWithoutAHost) {
   const auto taken = all->take(address("tcp://:" + port));
   ASSERT_TRUE(taken);
   ::close(taken->fd);
+}
+
+TEST_F(FromEnvironment, KcpTakesDatagramsAndNobodyElseDoes) {
+  pass({"udp:127.0.0.1", "127.0.0.1"}, "wayport-own:wayport-own");
+  const std::string udp = "127.0.0.1:" + port_of(3);
+  const std::string tcp = "127.0.0.1:" + port_of(4);
+  Result<InheritedSockets> all = InheritedSockets::from_environment();
+  ASSERT_TRUE(all);
+  EXPECT_FALSE(all->take(address("tcp://" + udp)));
+  EXPECT_FALSE(all->take(address("kcp://" + tcp)));
+  EXPECT_THAT(all->unused().front(), HasSubstr("listens on " + udp));
+  EXPECT_EQ(all->take(address("tls+kcp://" + udp))->fd, 3);
+  EXPECT_EQ(all->take(address("tcp://" + tcp))->fd, 4);
+  ::close(3);
+  ::close(4);
 }
 
 TEST_F(FromEnvironment, ADescriptorThatIsNotThereIsAnError) {

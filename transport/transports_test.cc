@@ -17,13 +17,13 @@ using ::testing::HasSubstr;
 TEST(Transports, TheOutermostLayerChooses) {
   Loop loop;
   const Transports all = default_transports();
-  EXPECT_THAT(all.schemes(), ElementsAre("link", "snet", "tcp", "tls", "unix", "ws", "wss"));
+  EXPECT_THAT(all.schemes(), ElementsAre("kcp", "link", "route", "snet", "tcp", "tls", "unix", "ws", "wss"));
   DialOutcome outcome;
   dial_into(outcome, all, loop, "carrier+tcp://h:1");
   EXPECT_FALSE(outcome.done());
   loop.drain();
   EXPECT_THAT(outcome.error(), HasSubstr("unsupported: no transport for \"carrier\" in carrier+tcp://h:1; there are: "
-                                         "link, snet, tcp, tls, unix, ws, wss"));
+                                         "kcp, link, route, snet, tcp, tls, unix, ws, wss"));
 }
 
 TEST(Transports, ALaterOneReplacesAnEarlierOne) {

@@ -17,6 +17,8 @@ inline constexpr int kExitUsage = 2;
 struct ConfigCommand {
   std::string file;
   bool check = false;
+  bool gogateway = false;  // the file is a config.toml of gogateway-light
+  bool allow_any_target = false;
 };
 struct HealthCommand {
   std::string url;

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -15,9 +16,12 @@
 #include "wayport/gateway/program/cli.h"
 #include "wayport/gateway/program/files.h"
 #include "wayport/gateway/program/flag_settings.h"
+#include "wayport/gateway/program/gogateway_settings.h"
 #include "wayport/gateway/program/profiles.h"
 #include "wayport/gateway/program/program.h"
+#include "wayport/gateway/program/split_log.h"
 #include "wayport/gateway/program/toml_settings.h"
+#include "wayport/gateway/route/default_resolvers.h"
 #include "wayport/transport/default_transports.h"
 
 namespace wayport::gateway {
@@ -28,33 +32,40 @@ int complain(const Error& error, int exit_code) {
   return exit_code;
 }
 
-int start_gateway(Settings settings, transport::ProcessStart& start) {
+// `read_again`: what SIGHUP reads; empty: it ends the process.
+int start_gateway(Settings settings, transport::ProcessStart& start,
+                  std::function<Result<Settings>()> read_again = {}) {
   if (const Result<void> key = resolve_key(settings, std::getenv(kKeyVariable)); !key) {
     return complain(key.error(), kExitUsage);
   }
-  const Result<LogOptions> how = log_options(settings);
+  const Result<SplitLogOptions> how = log_options(settings);
   if (!how) return complain(how.error(), kExitUsage);
-  const Result<std::unique_ptr<Log>> log = open_log(*how);
-  if (!log) return complain(log.error(), kExitFailure);
+  const Result<std::unique_ptr<SplitLog>> log = SplitLog::open(*how);
+  if (!log) return complain(log.error(), kExitUsage);
+  ProgramHooks hooks;
+  hooks.reload.read_settings = std::move(read_again);
+  hooks.reload.reopen_log = [&log] { return (*log)->reopen(); };
   std::string why;
-  const int exit_code = run_gateway(settings, start, **log, why);
+  const int exit_code = run_gateway(settings, start, **log, why, hooks);
   if (!why.empty()) {
     (*log)->write(LogLevel::error, "the gateway ends", {{"error", why}});
-    if (!how->file.empty() || how->level == LogLevel::off) std::cerr << "error: " << why << "\n";
+    if (!how->info_file.empty() || how->level == LogLevel::off) std::cerr << "error: " << why << "\n";
   }
   return exit_code;
 }
 
-Result<Settings> settings_of_file(const std::string& path) {
-  WAYPORT_TRY_ASSIGN(const std::string text, read_file(path, kTomlBytesMax, Links::follow));
-  return read_toml(text, path);
+Result<Settings> settings_of_file(const ConfigCommand& config) {
+  WAYPORT_TRY_ASSIGN(const std::string text, read_file(config.file, kTomlBytesMax, Links::follow));
+  const std::vector<std::string> resolvers = route::default_resolvers().names();
+  if (!config.gogateway) return read_toml(text, config.file, resolvers);
+  return read_gogateway(text, config.file, {.allow_any_target = config.allow_any_target}, resolvers);
 }
 
 int check(const std::string& path, Settings settings) {
   if (const Result<void> key = resolve_key(settings, std::getenv(kKeyVariable)); !key) {
     return complain(key.error(), kExitUsage);
   }
-  if (const Result<LogOptions> how = log_options(settings); !how) return complain(how.error(), kExitUsage);
+  if (const Result<SplitLogOptions> how = log_options(settings); !how) return complain(how.error(), kExitUsage);
   if (const Result<void> checked = check_addresses(settings); !checked) return complain(checked.error(), kExitUsage);
   std::cout << path << ": ok\n";
   return kExitSuccess;
@@ -117,9 +128,10 @@ int run(int argc, char** argv) {
   if (const auto* const printed = std::get_if<Printed>(&command)) return printed->exit_code;
   if (const auto* const health = std::get_if<HealthCommand>(&command)) return ask_health(*health);
   const ConfigCommand& config = std::get<ConfigCommand>(command);
-  Result<Settings> settings = settings_of_file(config.file);
+  const auto read = [config] { return settings_of_file(config); };
+  Result<Settings> settings = read();
   if (!settings) return complain(settings.error(), kExitUsage);
-  return config.check ? check(config.file, *std::move(settings)) : start_gateway(*std::move(settings), *start);
+  return config.check ? check(config.file, *std::move(settings)) : start_gateway(*std::move(settings), *start, read);
 }
 
 }  // namespace

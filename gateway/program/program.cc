@@ -23,6 +23,8 @@
 #include "wayport/gateway/program/place.h"
 #include "wayport/gateway/program/served_gateway.h"
 #include "wayport/gateway/program/served_link.h"
+#include "wayport/gateway/program/served_route.h"
+#include "wayport/gateway/route/default_resolvers.h"
 #include "wayport/transport/address.h"
 #include "wayport/transport/default_transports.h"
 
@@ -102,6 +104,12 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
     embedded.link = &link->gateway();
     gateways.push_back(std::move(link));
   }
+  const route::ResolverRegistry resolvers = hooks.resolvers ? *hooks.resolvers : route::default_resolvers();
+  if (!settings.routes.empty()) {
+    auto route = std::make_unique<ServedRoute>(runtime, settings, start.inherited, transports, resolvers);
+    embedded.route = &route->gateway();
+    gateways.push_back(std::move(route));
+  }
   std::vector<const ServedGateway*> shown;
   for (const auto& gateway : gateways) shown.push_back(gateway.get());
   Control control(runtime, std::move(shown),
@@ -109,6 +117,12 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
   if (hooks.add_commands) WAYPORT_TRY(hooks.add_commands(control.commands(), embedded));
   WAYPORT_TRY(control.start());
   for (const auto& gateway : gateways) WAYPORT_TRY(gateway->start());
+  std::optional<Reloader> reloader;
+  if (hooks.reload.read_settings) {
+    std::vector<ServedGateway*> reloaded;
+    for (const auto& gateway : gateways) reloaded.push_back(gateway.get());
+    WAYPORT_TRY(reloader.emplace(runtime, std::move(reloaded), hooks.reload).start());
+  }
 
   std::atomic<bool> ready = false;
   std::vector<transport::Drainable*> served;
@@ -137,7 +151,9 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
   }
   if (admin) log.write(LogLevel::info, "admin listener at - " + place_of(admin->address()));
   const transport::GracefulEnd end = process->wait();
-  log.write(LogLevel::info, end.replaced ? "fastway replaced" : "fastway killed");
+  // The original's words, too.
+  const std::string name = settings.link ? "fastway" : "gateway";
+  log.write(LogLevel::info, name + (end.replaced ? " replaced" : " killed"));
   return end;
 }
 
@@ -165,6 +181,9 @@ Result<void> check_addresses(const Settings& settings) {
     addresses = settings.link->client_addresses;
     addresses.insert(addresses.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
   }
+  for (const route::RouteOptions& route : settings.routes) {
+    addresses.insert(addresses.end(), route.listen.begin(), route.listen.end());
+  }
   if (!settings.admin_address.empty()) addresses.push_back(settings.admin_address);
   int unix_sockets = 0;
   for (const std::string& text : addresses) {
@@ -184,10 +203,11 @@ Result<void> check_addresses(const Settings& settings) {
   return {};
 }
 
-Result<LogOptions> log_options(const Settings& settings) {
-  LogOptions options;
+Result<SplitLogOptions> log_options(const Settings& settings) {
+  SplitLogOptions options;
   WAYPORT_TRY_ASSIGN(options.level, parse_log_level(settings.log_level));
-  options.file = settings.log_file;
+  options.info_file = settings.log_file;
+  options.error_file = settings.log_error_file;
   options.json = settings.log_json;
   return options;
 }

@@ -9,7 +9,11 @@
 #include "wayport/base/result.h"
 #include "wayport/gateway/link/link_gateway.h"
 #include "wayport/gateway/program/commands.h"
+#include "wayport/gateway/program/reloader.h"
 #include "wayport/gateway/program/settings.h"
+#include "wayport/gateway/program/split_log.h"
+#include "wayport/gateway/route/resolver_registry.h"
+#include "wayport/gateway/route/route_gateway.h"
 #include "wayport/transport/graceful_process.h"
 
 namespace wayport::gateway {
@@ -23,16 +27,21 @@ Result<void> resolve_key(Settings& settings, const char* from_environment);
 // Whether every address could be listened on, as far as that can be told without binding it: its transport's
 // parameters, certificates and keys are read by listening on another port of 127.0.0.1.
 Result<void> check_addresses(const Settings& settings);
-Result<LogOptions> log_options(const Settings& settings);
+Result<SplitLogOptions> log_options(const Settings& settings);
 
 // What runs in this process; nullptr: not that one.
 struct ProgramGateways {
   link::LinkGateway* link = nullptr;
+  route::RouteGateway* route = nullptr;
 };
 
 struct ProgramHooks {
   // Adds commands for SIGUSR1 (Control); called once, before signals are taken.
   std::function<Result<void>(Commands& commands, ProgramGateways gateways)> add_commands{};
+  // That routes may name; nullptr: default_resolvers().
+  const route::ResolverRegistry* resolvers = nullptr;
+  // What SIGHUP does (reloader.h). Without read_settings it ends the process, as the original.
+  ReloadOptions reload{};
 };
 
 // Returns when the process is to end. 0: it was told to, or replaced. 1: it could not start, and `why` says so, or its

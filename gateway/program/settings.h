@@ -11,8 +11,11 @@
 #include "wayport/base/result.h"
 #include "wayport/base/time.h"
 #include "wayport/gateway/link/options.h"
+#include "wayport/gateway/route/options.h"
 
 namespace wayport::gateway {
+
+inline constexpr std::size_t kTomlBytesMax = 1 << 20;  // of a configuration file
 
 // Of [link]: the link gateway (gateway/link).
 struct LinkSettings {
@@ -32,8 +35,9 @@ struct LinkSettings {
 };
 
 struct Settings {
-  std::optional<LinkSettings> link;   // nullopt: no link gateway
-  Duration drain = Duration::zero();  // how long SIGTERM waits for connections to end; at most a day
+  std::optional<LinkSettings> link;         // nullopt: no link gateway
+  std::vector<route::RouteOptions> routes;  // of the route gateway; empty: there is none
+  Duration drain = Duration::zero();        // how long SIGTERM waits for connections to end; at most a day
 
   // Of [admin]. Empty: no admin listener. Without a host: 127.0.0.1.
   std::string admin_address;
@@ -42,7 +46,8 @@ struct Settings {
 
   // Of [log].
   std::string log_level = "info";
-  std::string log_file;  // empty: standard error
+  std::string log_file;        // empty: standard error
+  std::string log_error_file;  // warnings and errors; empty: where the rest goes
   bool log_json = false;
 
   // Of [process].

@@ -6,6 +6,10 @@
 //   server_auth_key_file = "key"
 //   client_queue_bytes = "4MiB"
 //
+//   [[route]]
+//   listen = ["tcp://:7788", "kcp://:7790?fec=10,3"]
+//   allow = ["10.0.0.0/8:7000-7999"]
+//
 //   [admin]
 //   address = ":9100"
 //
@@ -13,6 +17,7 @@
 // names file, line and key. Sizes are numbers of bytes or text such as "64KiB", times text such as "30s". Pure.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,9 +26,8 @@
 
 namespace wayport::gateway {
 
-inline constexpr std::size_t kTomlBytesMax = 1 << 20;
-
 // `name` is the file's, for errors: "NAME:12: [link] client_max_conn ...".
-Result<Settings> read_toml(std::string_view text, std::string_view name);
+// `resolvers`: names that a route may choose (route::ResolverRegistry::names()).
+Result<Settings> read_toml(std::string_view text, std::string_view name, std::span<const std::string> resolvers);
 
 }  // namespace wayport::gateway

@@ -15,13 +15,17 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+Result<Settings> read_text(std::string_view text, std::string_view name) {
+  static const std::vector<std::string> resolvers = {"ipHost", "jwt", "static"};
+  return read_toml(text, name, resolvers);
+}
 std::string error_of(std::string_view text) {
-  const Result<Settings> read = read_toml(text, "gateway.toml");
+  const Result<Settings> read = read_text(text, "gateway.toml");
   return read ? "none" : read.error().detail;
 }
 
 TEST(TomlSettings, AnEmptyLinkTableHasTheDefaultsOfTheFlags) {
-  const Result<Settings> read = read_toml("[link]\n", "f");
+  const Result<Settings> read = read_text("[link]\n", "f");
   ASSERT_TRUE(read) << read.error().to_string();
   const LinkSettings defaults;
   EXPECT_EQ(read->link->client_addresses, defaults.client_addresses);
@@ -31,7 +35,7 @@ TEST(TomlSettings, AnEmptyLinkTableHasTheDefaultsOfTheFlags) {
 }
 
 TEST(TomlSettings, EveryKeyIsRead) {
-  const Result<Settings> read = read_toml(R"(
+  const Result<Settings> read = read_text(R"(
 # the players' side
 [link]
 client_address = "tls://:4900?cert=c.pem&key=k.pem"
@@ -126,6 +130,120 @@ ready_timeout = "9s"
   EXPECT_EQ(s.ready_timeout, seconds(9));
 }
 
+TEST(TomlSettings, RoutesAreRead) {
+  const Result<Settings> read = read_text(R"(
+[[route]]
+name = "players"
+listen = ["tcp://:7788", "kcp://:7790?fec=10,3"]
+resolver = "static"
+resolver_settings = { backends = { orders = ["10.0.0.7:9000"] }, order = "first" }
+allow = ["10.0.0.0/8:7000-9000"]
+backend_transport = "tls?ca=/etc/ca.pem"
+identify_bytes_max = "1KiB"
+connect_timeout = "1s"
+dial_timeout = "2s"
+dial_retry = 3
+addresses_max = 4
+success_message = "hi"
+idle_timeout = "5m"
+linger_time = "6s"
+refusal_drain_time = "700ms"
+refusal_drain_bytes = "8KiB"
+refusal_delay = "9ms"
+refusal_delay_spread = "10ms"
+proxy_protocol = "v2"
+zero_copy = true
+relay_high_water_bytes = "128KiB"
+relay_low_water_bytes = "32KiB"
+[route.websocket]
+message_bytes_max = "2MiB"
+header = "x-backend"
+header_bytes_max = 100
+query = ""
+subprotocol_prefix = "b."
+paths = { "/orders" = "orders" }
+length_prefix = false
+[route.limits]
+connections_max = 11
+handshakes_max = 10
+source_connections_max = 9
+source_handshakes_max = 8
+source_bits_v4 = 24
+source_bits_v6 = 48
+
+[[route]]
+name = "others"
+listen = ":7789"
+allow = "10.0.0.1:80"
+)",
+                                          "f");
+  ASSERT_TRUE(read) << read.error().to_string();
+  EXPECT_FALSE(read->link);
+  ASSERT_EQ(read->routes.size(), 2u);
+  const route::RouteOptions& r = read->routes[0];
+  EXPECT_EQ(r.name, "players");
+  EXPECT_THAT(r.listen, ElementsAre("tcp://:7788", "kcp://:7790?fec=10,3"));
+  EXPECT_EQ(r.resolver, "static");
+  EXPECT_EQ(*r.resolver_settings.at("order").text(), "first");
+  EXPECT_EQ(r.resolver_settings.at("backends").table()->at("orders").list()->size(), 1u);
+  EXPECT_THAT(r.allow, ElementsAre("10.0.0.0/8:7000-9000"));
+  EXPECT_EQ(r.backend_transport, "tls?ca=/etc/ca.pem");
+  EXPECT_EQ(r.identify_bytes_max, 1024u);
+  EXPECT_EQ(r.connect_timeout, seconds(1));
+  EXPECT_EQ(r.dial_timeout, seconds(2));
+  EXPECT_EQ(r.dial_retry, 3u);
+  EXPECT_EQ(r.addresses_max, 4u);
+  EXPECT_EQ(r.success_message, "hi");
+  EXPECT_EQ(r.idle_timeout, minutes(5));
+  EXPECT_EQ(r.linger_time, seconds(6));
+  EXPECT_EQ(r.refusal_drain_time, milliseconds(700));
+  EXPECT_EQ(r.refusal_drain_bytes, 8192u);
+  EXPECT_EQ(r.refusal_delay, milliseconds(9));
+  EXPECT_EQ(r.refusal_delay_spread, milliseconds(10));
+  EXPECT_EQ(r.proxy_protocol, route::ProxyProtocol::v2);
+  EXPECT_TRUE(r.zero_copy);
+  EXPECT_EQ(r.relay_high_water_bytes, 128u << 10);
+  EXPECT_EQ(r.relay_low_water_bytes, 32u << 10);
+  EXPECT_EQ(r.websocket.message_bytes_max, 2u << 20);
+  EXPECT_EQ(r.websocket.header, "x-backend");
+  EXPECT_EQ(r.websocket.header_bytes_max, 100u);
+  EXPECT_EQ(r.websocket.query, "");
+  EXPECT_EQ(r.websocket.subprotocol_prefix, "b.");
+  EXPECT_EQ(r.websocket.paths.at("/orders"), "orders");
+  EXPECT_FALSE(r.websocket.length_prefix);
+  EXPECT_EQ(r.limits.connections_max, 11u);
+  EXPECT_EQ(r.limits.handshakes_max, 10u);
+  EXPECT_EQ(r.limits.source_connections_max, 9u);
+  EXPECT_EQ(r.limits.source_handshakes_max, 8u);
+  EXPECT_EQ(r.limits.source_bits_v4, 24u);
+  EXPECT_EQ(r.limits.source_bits_v6, 48u);
+  EXPECT_EQ(read->routes[1].name, "others");
+  EXPECT_THAT(read->routes[1].listen, ElementsAre("tcp://:7789"));
+  EXPECT_THAT(read->routes[1].allow, ElementsAre("10.0.0.1:80"));
+}
+
+TEST(TomlSettings, RoutesAreRefusedByFileLineAndKey) {
+  const auto error = [](const std::string& text) {
+    const Result<Settings> read = read_text(text, "f");
+    return read ? "none" : read.error().detail;
+  };
+  const std::string good = "[[route]]\nname = \"a\"\nlisten = \":1\"\nallow = \"10.0.0.1:80\"\n";  // four lines
+  EXPECT_EQ(error(good), "none");
+  EXPECT_THAT(error(good + "lisen = \":2\"\n"),
+              StartsWith("f:5: [[route]] lisen is not known; the keys are addresses_max, "));
+  EXPECT_THAT(error(good + "zero_copy = 1\n"), StartsWith("f:5: [[route]] zero_copy has to be true or false"));
+  EXPECT_THAT(error(good + "proxy_protocol = \"v3\"\n"), StartsWith("f:5: [[route]] proxy_protocol "));
+  EXPECT_THAT(error(good + "[route.limits]\nhandshakes_max = 0\n"),
+              StartsWith("f:6: [route.limits] handshakes_max is 0"));
+  EXPECT_THAT(error(good + "websocket = 1\n"), StartsWith("f:5: [[route]] websocket has to be a table"));
+  EXPECT_THAT(error(good + "[route.websocket.paths]\n\"/a\" = 1\n"),
+              HasSubstr("[route.websocket] paths /a has to be a text"));
+  EXPECT_THAT(error(good + good), StartsWith("f:5: [[route]] name \"a\" is taken"));
+  EXPECT_THAT(error("[route]\nname = \"a\"\n"), StartsWith("f:1: route has to be written as [[route]]"));
+  EXPECT_THAT(error("[[route]]\nname = \"a\"\nlisten = \":1\"\nresolver = \"dns\"\nallow = \"10.0.0.1:80\"\n"),
+              AllOf(StartsWith("f:1: "), HasSubstr("dns"), HasSubstr("ipHost, jwt, static")));
+}
+
 TEST(TomlSettings, ErrorsNameFileLineAndKey) {
   const struct {
     const char* text;
@@ -164,7 +282,7 @@ TEST(TomlSettings, ErrorsNameFileLineAndKey) {
 }
 
 TEST(TomlSettings, QueuesThatAreNotSetTakeTheLargestPacket) {
-  const Result<Settings> read = read_toml("[link]\nmax_packet = \"16MiB\"\n", "f");
+  const Result<Settings> read = read_text("[link]\nmax_packet = \"16MiB\"\n", "f");
   ASSERT_TRUE(read) << read.error().to_string();
   EXPECT_GE(read->link->switching.virtual_queue.bytes_max, (16u << 20) + 4);
 }

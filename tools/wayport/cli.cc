@@ -129,6 +129,8 @@ struct Commands {
   CallOptions call;
   PushOptions push;
   ListenOptions listen;
+  PipeOptions pipe;
+  RouteExplainOptions explain;
   DecodeOptions decode;
 };
 
@@ -243,6 +245,32 @@ void define(CLI::App& app, Commands& commands, GlobalOptions& global) {
   add_wire(listen, commands.listen.wire);
   add_json(listen, commands.listen.json, "Lines of JSON");
 
+  CLI::App& pipe = add_command(app, "pipe", "Joins standard input and output to a stream, until both have ended",
+                               "echo hello | wayport pipe route+tls://gateway:9000/10.1.2.3:7");
+  pipe.add_option("URL", commands.pipe.url,
+                  "Address to dial: any stack, such as tcp://127.0.0.1:7 or snet+tls://host:7")
+      ->required();
+  add_read(pipe, "--timeout", commands.pipe.timeout, read_positive_duration, "For the dial", "TIME", "5s");
+  add_read(pipe, "--quiet", commands.pipe.quiet, read_duration,
+           "After the input's end, ends when nothing came for so long (snet cannot tell an end); 0: when the peer ends",
+           "TIME", "0");
+
+  CLI::App& route = *app.add_subcommand("route", "Questions about a route gateway");
+  route.require_subcommand(1);
+  CLI::App& explain =
+      add_command(route, "explain", "Which backend a client gets that says IDENTIFY, and by which rule; dials nothing",
+                  "wayport route explain --config gateway.toml 10.1.2.3:7001\n"
+                  "  wayport route explain --gogateway --config config.toml --json - < token");
+  explain.add_option("IDENTIFY", commands.explain.identify, "What the client says; - reads standard input")->required();
+  explain.add_option("--config", commands.explain.config, "The gateway's file")->type_name("FILE")->required();
+  explain.add_flag("--gogateway", commands.explain.gogateway, "The file is a config.toml of gogateway-light");
+  explain.add_flag("--allow-any-target", commands.explain.allow_any_target, "As the gateway's flag")
+      ->needs("--gogateway");
+  explain.add_option("--route", commands.explain.route, "Only the route of that name")->type_name("NAME");
+  explain.add_flag("--lookup", commands.explain.lookup, "Look names up, and judge their addresses");
+  add_read(explain, "--timeout", commands.explain.timeout, read_positive_duration, "For each route", "TIME", "10s");
+  add_json(explain, commands.explain.json, "An object for each route");
+
   add_decode(app, commands.decode);
 
   // Everything behind it, --help included, is for the benchmarks' own command line.
@@ -258,6 +286,8 @@ Invocation chosen(const CLI::App& app, Commands& commands, const GlobalOptions& 
   if (name == "call") invocation.command = std::move(commands.call);
   if (name == "push") invocation.command = std::move(commands.push);
   if (name == "listen") invocation.command = std::move(commands.listen);
+  if (name == "pipe") invocation.command = std::move(commands.pipe);
+  if (name == "route") invocation.command = std::move(commands.explain);
   if (name == "decode") invocation.command = std::move(commands.decode);
   if (name == "bench") invocation.command = BenchOptions{app.get_subcommands().front()->remaining()};
   return invocation;

@@ -21,6 +21,8 @@
 #include "wayport/tools/wayport/console.h"
 #include "wayport/tools/wayport/decode.h"
 #include "wayport/tools/wayport/listen.h"
+#include "wayport/tools/wayport/pipe.h"
+#include "wayport/tools/wayport/route_explain.h"
 #include "wayport/tools/wayport/serve.h"
 
 namespace wayport::tools {
@@ -102,6 +104,14 @@ struct Run {
   int operator()(const ListenOptions& options) {
     return until_signal(
         [&](Runtime& runtime, Interrupt& interrupt) { return listen(runtime, options, console, interrupt); });
+  }
+  int operator()(const PipeOptions& options) {
+    return until_signal([&](Runtime& runtime, Interrupt& interrupt) {
+      return pipe(runtime, options, STDIN_FILENO, STDOUT_FILENO, console.err, interrupt);
+    });
+  }
+  int operator()(const RouteExplainOptions& options) {
+    return with_runtime([&](Runtime& runtime) { return explain_route(runtime, options, console); });
   }
   int operator()(const DecodeOptions& options) { return decode(options, console); }
   int operator()(const BenchOptions& options) {

@@ -59,6 +59,23 @@ struct ListenOptions {
   bool json = false;
 };
 
+struct PipeOptions {
+  std::string url;
+  Duration timeout = std::chrono::seconds(5);  // of the dial
+  Duration quiet{0};                           // ends so long after the input if nothing comes; 0: the peer ends
+};
+
+struct RouteExplainOptions {
+  std::string config;
+  std::string identify;  // "-": standard input
+  std::string route{};   // its name; empty: all
+  bool gogateway = false;
+  bool allow_any_target = false;
+  bool lookup = false;
+  bool json = false;
+  Duration timeout = std::chrono::seconds(10);
+};
+
 struct DecodeOptions {
   std::string file = "-";
   std::optional<CaptureForm> form{};  // nullopt: what it looks like
@@ -79,7 +96,9 @@ struct GlobalOptions {
 
 struct Invocation {
   GlobalOptions global{};
-  std::variant<ServeOptions, CallOptions, PushOptions, ListenOptions, DecodeOptions, BenchOptions> command;
+  std::variant<ServeOptions, CallOptions, PushOptions, ListenOptions, PipeOptions, RouteExplainOptions, DecodeOptions,
+               BenchOptions>
+      command;
 };
 
 }  // namespace wayport::tools

@@ -1,7 +1,9 @@
 // The wayport program from outside: exit codes, what goes to which output, limits, time-outs, signals, secrets.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <fstream>
 #include <iterator>
@@ -9,6 +11,7 @@
 
 #include "wayport/base/log.h"
 #include "wayport/base/runtime.h"
+#include "wayport/base/socket.h"
 #include "wayport/rpc/peer.h"
 #include "wayport/tools/wayport/testing/served.h"
 
@@ -30,7 +33,7 @@ using testing::wayport_program;
 
 TEST(CommandLine, ExplainsEveryCommandWithAnExample) {
   for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"serve"}, {"call"}, {"push"}, {"listen"}, {"decode"}, {"decode", "teleport"}}) {
+           {"serve"}, {"call"}, {"push"}, {"listen"}, {"pipe"}, {"decode"}, {"decode", "teleport"}}) {
     std::vector<std::string> arguments = command;
     arguments.emplace_back("--help");
     const Finished help = wayport(arguments);
@@ -41,7 +44,8 @@ TEST(CommandLine, ExplainsEveryCommandWithAnExample) {
   }
   const Finished all = wayport({"--help"});
   EXPECT_EQ(all.exit_code, 0);
-  for (const char* command : {"serve", "call", "push", "listen", "decode", "bench", "--version", "--log-level"}) {
+  for (const char* command :
+       {"serve", "call", "push", "listen", "pipe", "decode", "bench", "--version", "--log-level"}) {
     EXPECT_THAT(all.out, HasSubstr(command));
   }
   EXPECT_THAT(wayport({"--version"}).out, StartsWith("wayport "));
@@ -64,6 +68,8 @@ TEST(CommandLine, RefusesWhatItDoesNotKnowWithTwo) {
       {"call", "tcp://127.0.0.1:1", "/x", "--codec", "raw", "--body", "jx", "--gzip", "1"},
       {"serve"},
       {"serve", "--listen", "tcp://127.0.0.1:0", "--peer-version", "2.0", "--peer-version", "2.5"},
+      {"pipe"},
+      {"pipe", "tcp://127.0.0.1:1", "--timeout", "0s"},
       {"decode"},
       {"decode", "teleport", "--in", "morse"},
       {"--log-level", "loud", "listen", "tcp://127.0.0.1:1"},
@@ -283,6 +289,40 @@ TEST_F(Program, ServeEndsAtOnceOnTheSecondSignal) {
   served_.process().signal(SIGTERM);
   EXPECT_EQ(served_.process().finish().exit_code, 1);
   EXPECT_FALSE(slept.get());
+}
+
+TEST_F(Program, PipeEndsWhenBothSidesHave) {
+  for (const std::string_view transport : Served::kTransports) {
+    const Finished ended = wayport({"pipe", served_.url(transport)});
+    EXPECT_EQ(ended.exit_code, 0) << transport << ": " << ended.err;
+    EXPECT_EQ(ended.out, "");
+    EXPECT_EQ(ended.err, "");
+  }
+  const Finished nobody = wayport({"pipe", "tcp://127.0.0.1:1?nodelay=1"}, "lost");
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_EQ(nobody.out, "");
+  EXPECT_THAT(nobody.err, AllOf(StartsWith("error: tcp://127.0.0.1:1: "), HasSubstr("refused")));
+}
+
+TEST(Pipe, ASignalEndsItWhileItWaits) {
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  // Its input has ended; the peer's side has not.
+  Process process({wayport_program(), "pipe", "tcp://127.0.0.1:" + std::to_string(ntohs(address.sin_port))});
+  const Fd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_EQ(::send(peer.get(), "ready\n", 6, MSG_NOSIGNAL), 6);
+  ASSERT_EQ(process.wait_for_line("ready"), "ready");
+  process.signal(SIGTERM);
+  const Finished ended = process.finish();
+  EXPECT_EQ(ended.exit_code, 1);
+  EXPECT_EQ(ended.out, "ready\n");
+  EXPECT_THAT(ended.err, HasSubstr("interrupted before both directions had ended"));
 }
 
 TEST(Serve, TellsWhichAddressItCannotHave) {

@@ -22,6 +22,10 @@ struct KcpCounters {
   Counter dead_links, idle_closes, extension_agreed, reflected;
   Counter opener_refused, opener_rate_limited, opener_replayed, backlog_drops, session_limit_drops, half_open_expired;
   Counter tombstone_drops, conv_refused, path_changes;
+  // Of the socket: system calls, sends that found it full, datagrams that the system refused, and those that found
+  // the way to another loop full.
+  Counter flushes, timer_runs;  // of sessions: what idle ones must not ask for
+  Counter receive_calls, send_calls, send_blocked, send_errors, loop_drops;
 
   // f(name, value); RetransSegs is the sum of the three.
   template <class F>
@@ -69,6 +73,13 @@ struct KcpCounters {
     f("TombstoneDrops", tombstone_drops.read());
     f("ConvRefused", conv_refused.read());
     f("PathChanges", path_changes.read());
+    f("Flushes", flushes.read());
+    f("TimerRuns", timer_runs.read());
+    f("ReceiveCalls", receive_calls.read());
+    f("SendCalls", send_calls.read());
+    f("SendBlocked", send_blocked.read());
+    f("SendErrors", send_errors.read());
+    f("LoopDrops", loop_drops.read());
   }
 };
 

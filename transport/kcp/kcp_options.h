@@ -29,6 +29,7 @@ struct KcpOptions {
   std::uint32_t receive_window = 32;  // segments, 1..65535 (the wire has 16 bits)
   std::size_t mtu = 1400;             // UDP payload, at most 1500
   bool stream_mode = false;           // small writes share a segment; reads are bytes without message ends
+  bool stream_reads = false;          // reads are bytes also if the peer sends messages
   bool write_delay = false;           // writes wait for `interval`, or for a full send window
   bool ack_nodelay = false;           // acknowledge at the end of every turn
   // --- bounds ---

@@ -11,6 +11,7 @@ constexpr Duration kHeldPoll = std::chrono::milliseconds(200);
 constexpr Duration kQuiet = std::chrono::seconds(5);
 constexpr std::uint32_t kHelloTries = 5;
 constexpr std::uint32_t kCloseTries = 12;
+constexpr Duration kAgreeWait = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -358,13 +359,16 @@ Result<bool> KcpSession::write_message(Bytes message) {
 
 void KcpSession::consume(std::size_t bytes) {
   arq_.consume(bytes);
-  if (arq_.wants_flush(host_.now()) || arq_.failure() || (peer_end_ && !told_read_end_)) host_.flush_soon(*this);
+  if (arq_.wants_flush(host_.now()) || arq_.failure() || write_ended_ || (peer_end_ && !told_read_end_))
+    host_.flush_soon(*this);
 }
 
 void KcpSession::shutdown_write() {
   if (write_ended_) return;
   write_ended_ = true;
   if (agreed_) message_at_ = host_.now();
+  const bool may_agree = options_->extension == ExtensionWish::ask && role_ == Role::dialer;
+  plain_end_at_ = after(host_.now(), may_agree ? kAgreeWait : Duration(0));
   host_.flush_soon(*this);
 }
 
@@ -399,6 +403,7 @@ void KcpSession::end(CloseReason reason) {
 
 bool KcpSession::flush(DatagramSink& sink) {
   if (told_closed_) return true;
+  environment_.counters.flushes.add();
   const TimePoint now = host_.now();
   look_after_life(now);
   blocked_ = false;
@@ -411,7 +416,7 @@ bool KcpSession::flush(DatagramSink& sink) {
   finish_if_done();
   tell();
   if (told_closed_) {
-    unlink();
+    Timer::unlink();
     return true;
   }
   rearm();
@@ -445,6 +450,10 @@ void KcpSession::finish_if_done() {
     end(reason_);
   } else if (agreed_ && told_read_end_ && (close_acked_ || message_at_ == kNever)) {
     end(CloseReason::peer(ErrorCode::peer_closed, "kcp: both ends have closed"));
+  } else if (state_ == State::open && !agreed_ && host_.now() >= plain_end_at_ && !has_readable()) {
+    end(CloseReason::local(ErrorCode::local_closed,
+                           "kcp: everything was sent and acknowledged, which ends a session "
+                           "without the extension"));
   }
 }
 
@@ -473,6 +482,8 @@ void KcpSession::tell() {
 
 TimePoint KcpSession::life_deadline() const noexcept {
   TimePoint due = std::min({linger_until_, message_at_, tidy_at_});
+  // Whatever keeps it open after that asks for a flush by itself.
+  if (state_ == State::open && !agreed_ && plain_end_at_ > host_.now()) due = std::min(due, plain_end_at_);
   const auto add = [&due](TimePoint from, Duration time) {
     if (time > Duration::zero()) due = std::min(due, after(from, time));
   };
@@ -504,6 +515,7 @@ void KcpSession::rearm() {
 }
 
 void KcpSession::on_timer() {
+  environment_.counters.timer_runs.add();
   armed_for_ = kNever;
   const TimePoint now = host_.now();
   if (tidy_at_ <= now) {

@@ -10,6 +10,8 @@
 // An idle session arms one timer, far away; it ticks only while data, acknowledgements or probes wait. Traffic does not
 // re-arm it later: it fires, looks, and is armed for the rest.
 //
+// As a list node it is its host's, who keeps there what is to be flushed.
+//
 // Memory: bounded by KcpOptions (windows, send_bytes_max) and, over all sessions, by the PacketPool. After 5 s of quiet
 // rings and FEC groups are given back. Not thread-safe; all calls on the host's loop. Not to be destroyed from inside
 // its events.
@@ -24,6 +26,7 @@
 #include <span>
 
 #include "wayport/base/bytes.h"
+#include "wayport/base/intrusive_list.h"
 #include "wayport/base/result.h"
 #include "wayport/base/time.h"
 #include "wayport/base/timer_wheel.h"
@@ -84,7 +87,7 @@ struct KcpEnvironment {
   std::function<std::uint64_t()> random;  // unpredictable
 };
 
-class KcpSession final : private Timer {
+class KcpSession final : public ListNode<KcpSession>, private Timer {
  public:
   enum class Role : std::uint8_t { dialer, accepted };
   enum class State : std::uint8_t { open, closing, ended };
@@ -107,6 +110,7 @@ class KcpSession final : private Timer {
   KcpSession& operator=(const KcpSession&) = delete;
 
   void set_events(KcpEvents& events) noexcept { events_ = &events; }
+  void clear_events() noexcept { events_ = nullptr; }  // nobody listens any more; it is about to be closed
 
   // For whoever keeps the session; the session does not look at it.
   void set_owner(void* owner) noexcept { owner_ = owner; }
@@ -127,6 +131,8 @@ class KcpSession final : private Timer {
   ReceiveQueue::Readable readable(std::span<iovec> to) { return arq_.received().readable(to); }
   bool has_readable() noexcept { return arq_.received().has_readable(); }
   void consume(std::size_t bytes);
+  // Nothing more is written. With the extension the peer hears of it, and its direction goes on. Without, the session
+  // ends (local_closed) once everything was acknowledged and what came was read: KCP has no half-close.
   void shutdown_write();
   // Zero linger: at once. Else what was written is still delivered, for at most so long. Repeating may only shorten.
   void close(CloseReason reason, Duration linger);
@@ -144,6 +150,7 @@ class KcpSession final : private Timer {
   bool half_open() const noexcept { return role_ == Role::accepted && !validated_ && packets_in_ < 2; }
   bool extension_agreed() const noexcept { return agreed_; }
   std::uint64_t extension_cookie() const noexcept { return cookie_; }
+  bool heard() const noexcept { return packets_in_ != 0; }
   TimePoint last_heard() const noexcept { return last_heard_; }
   std::size_t unacknowledged_bytes() const noexcept { return arq_.unacknowledged_bytes(); }
   TimePoint next_deadline() const noexcept;
@@ -194,6 +201,7 @@ class KcpSession final : private Timer {
   TimePoint created_;
   TimePoint last_heard_;
   TimePoint linger_until_ = kNever;
+  TimePoint plain_end_at_ = kNever;  // a peer that has not answered the extension by then has none
   TimePoint tidy_at_ = kNever;
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0;  // of the path, until it is validated
   std::uint32_t packets_in_ = 0;

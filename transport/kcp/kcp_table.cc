@@ -105,7 +105,7 @@ void KcpTable::handle_datagram(const Endpoint& from, MutableBytes datagram) {
   }
   const Bytes packet = datagram;
   const Opener opener = look(packet);
-  const bool could_open = opener.push_in_window && (opener.push_zero || !options_.open_at_zero_only);
+  const bool could_open = opening_ && opener.push_in_window && (opener.push_zero || !options_.open_at_zero_only);
   const bool replayed = environment_.cipher != nullptr && could_open && seen(nonce_id);
   // What might open a session once more when it is replayed is remembered, whatever becomes of it now.
   if (environment_.cipher != nullptr && could_open) remember(nonce_id);
@@ -117,7 +117,7 @@ void KcpTable::handle_datagram(const Endpoint& from, MutableBytes datagram) {
       return;
     }
     if (is_quiet(from, opener.conv)) return;
-    if (replayed || !may_replace(entry, opener)) {
+    if (replayed || !opening_ || !may_replace(entry, opener)) {
       counters.conv_refused.add();
       return;
     }

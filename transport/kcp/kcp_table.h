@@ -19,17 +19,10 @@
 
 #include "wayport/base/bytes.h"
 #include "wayport/base/time.h"
+#include "wayport/transport/kcp/endpoint.h"
 #include "wayport/transport/kcp/kcp_session.h"
 
 namespace wayport::transport::kcp {
-
-// An IP address and port; IPv4 as mapped IPv6.
-struct Endpoint {
-  std::array<std::uint8_t, 16> address{};
-  std::uint16_t port = 0;
-  std::uint32_t scope = 0;
-  bool operator==(const Endpoint&) const = default;
-};
 
 struct KcpTableOptions {
   std::size_t sessions_max = 65536;
@@ -51,7 +44,7 @@ struct KcpTableOptions {
 
 class KcpTableHost {
  public:
-  // A session was opened; its events are to be set before this returns. Call accepted() once it is the application's.
+  // A session was opened; its events may be set later (until then it only stores). Call accepted() once it is the application's.
   virtual void on_session(KcpSession& session, const Endpoint& from) = 0;
   // Another loop owns this conv and takes the (decrypted) packet.
   virtual bool elsewhere(std::uint32_t /*conv*/, const Endpoint& /*from*/, Bytes /*packet*/) { return false; }
@@ -75,6 +68,8 @@ class KcpTable {
   void handle_datagram(const Endpoint& from, MutableBytes datagram);
   // What another loop's elsewhere() sent here. False: no such conv.
   bool handle_packet_of(std::uint32_t conv, const Endpoint& from, Bytes packet, std::size_t wire_bytes);
+  // From now on openers are dropped; the sessions that are there live on.
+  void stop_opening() noexcept { opening_ = false; }
   bool owns(std::uint32_t conv) const { return by_conv_.contains(conv); }
 
   void accepted(KcpSession& session) noexcept;
@@ -153,6 +148,7 @@ class KcpTable {
   TimePoint nonces_since_{};
   std::vector<Bucket> buckets_;
   std::size_t backlog_ = 0;
+  bool opening_ = true;
 };
 
 }  // namespace wayport::transport::kcp

@@ -1,0 +1,73 @@
+#include "wayport/gateway/program/served_route.h"
+
+#include "wayport/base/log.h"
+#include "wayport/gateway/program/place.h"
+#include "wayport/gateway/program/route_metrics.h"
+
+namespace wayport::gateway {
+namespace {
+
+route::RouteGatewayOptions options_of(const Settings& settings, transport::InheritedSockets& inherited,
+                                      const transport::Transports& transports,
+                                      const route::ResolverRegistry& resolvers) {
+  route::RouteGatewayOptions options;
+  options.routes = settings.routes;
+  options.drain = settings.drain;
+  options.listen_options.inherited = &inherited;
+  options.transports = &transports;
+  options.resolvers = &resolvers;
+  return options;
+}
+
+}  // namespace
+
+ServedRoute::ServedRoute(Runtime& runtime, const Settings& settings, transport::InheritedSockets& inherited,
+                         const transport::Transports& transports, const route::ResolverRegistry& resolvers)
+    : runtime_(runtime), gateway_(runtime, options_of(settings, inherited, transports, resolvers)) {}
+
+Result<void> ServedRoute::start() {
+  WAYPORT_TRY(gateway_.start());
+  warn(gateway_.options().routes);
+  return {};
+}
+
+Result<void> ServedRoute::reload(const Settings& settings) {
+  if (settings.routes.empty()) {
+    return fail(ErrorCode::invalid_argument, "the file has no route any more; end the process to stop serving");
+  }
+  WAYPORT_TRY(gateway_.reload(settings.routes));
+  warn(settings.routes);
+  return {};
+}
+
+void ServedRoute::warn(const std::vector<route::RouteOptions>& routes) const {
+  for (const route::RouteOptions& route : routes) {
+    for (const std::string& warning : route.warnings()) {
+      runtime_.log().write(LogLevel::warning, warning, {{"route", route.name}});
+    }
+  }
+}
+
+std::vector<std::string> ServedRoute::listening() const {
+  std::vector<std::string> lines;
+  for (const std::string& address : gateway_.addresses()) lines.push_back("route listener at - " + place_of(address));
+  return lines;
+}
+
+void ServedRoute::add_metrics(MetricsPage& page) const { add_route_metrics(page, gateway_); }
+
+std::string ServedRoute::dump_sessions() const {
+  return "# routed connections\n" + gateway_.dump(route::RouteDump::connections);
+}
+
+std::string ServedRoute::dump_queues() const {
+  return "# queues of routed connections\n" + gateway_.dump(route::RouteDump::queues);
+}
+
+std::size_t ServedRoute::abort() {
+  const std::size_t connections = gateway_.connection_count();
+  gateway_.abort();
+  return connections;
+}
+
+}  // namespace wayport::gateway

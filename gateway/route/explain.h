@@ -1,0 +1,68 @@
+// explain(): which backend a client with this identify would get, and by which rule; nothing is dialed. What
+// `wayport route explain` prints, for people and as JSON.
+//
+//   ExplainInput input{.options = &route, .resolver = resolver, .allow = allow, .names = &names};
+//   auto running = explain(loop, input, identify, [](Explanation result) { fputs(result.to_text()...); });
+//
+// On the loop; destroying the Explaining cancels. A resolver that waits (etcd) is waited for: bound it from outside.
+// Names are looked up only if `names` is given.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "wayport/base/loop.h"
+#include "wayport/gateway/route/allow_list.h"
+#include "wayport/gateway/route/backend_dial.h"
+#include "wayport/gateway/route/options.h"
+#include "wayport/gateway/route/resolver.h"
+
+namespace wayport::route {
+
+struct ExplainedBackend {
+  std::string backend;    // as named
+  std::string transport;  // that it is dialed by
+  AllowDecision decision{};
+  std::vector<std::string> addresses{};  // what would be dialed; of a refused name, what it resolved to
+  // The name could not be looked up.
+  std::string lookup_error{};
+};
+
+struct Explanation {
+  std::string route;
+  std::string resolver;
+  std::string identify;  // escaped; of tokens only their length
+  // Why there is no backend: of the resolver, or of the last backend.
+  std::optional<RouteError> code{};
+  std::string reason{};
+  std::string how{};  // what the resolver says
+  std::vector<std::pair<std::string, std::string>> claims{};
+  std::vector<ExplainedBackend> backends{};
+
+  bool would_dial() const noexcept { return !code; }
+  std::string to_text() const;  // lines
+  std::string to_json() const;  // one object, no line end
+};
+
+struct ExplainInput {
+  const RouteOptions* options = nullptr;
+  std::shared_ptr<Resolver> resolver{};
+  std::shared_ptr<const AllowList> allow{};
+  NameLookup* names = nullptr;  // nullptr: nothing is looked up; names are judged as names only
+};
+
+class Explaining {
+ public:
+  virtual ~Explaining() = default;
+};
+using OnExplained = std::move_only_function<void(Explanation)>;
+
+// Calls `on_done` once, never from inside this call. What `input` points to outlives the Explaining.
+std::unique_ptr<Explaining> explain(Loop& loop, ExplainInput input, std::string identify, OnExplained on_done);
+
+}  // namespace wayport::route

@@ -1,0 +1,15 @@
+// `wayport route explain --config FILE IDENTIFY`: which backend would a client of a route gateway get that says this, and
+// by which rule. Reads the gateway's file; dials nothing.
+#pragma once
+
+#include "wayport/base/runtime.h"
+#include "wayport/tools/wayport/console.h"
+#include "wayport/tools/wayport/options.h"
+
+namespace wayport::tools {
+
+// One explanation for each route of the file, or of the one that is named. 0: each of them would dial; 1: one would not, and
+// says why; 2: the file, its resolver or the route's name is wrong.
+int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console& console);
+
+}  // namespace wayport::tools
