@@ -1,4 +1,5 @@
-// What tools/demo runs: two peers hold a conversation over tcp, unix and tls, and one through a link gateway.
+// What tools/demo runs: two peers hold a conversation over tcp, unix and tls, and one through a link gateway; then
+// clients of three transports reach one server through a route gateway.
 // Exits 0 only if every step happened.
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "wayport/tools/demos/conversation.h"
 #include "wayport/tools/demos/report.h"
 #include "wayport/tools/demos/through_gateway.h"
+#include "wayport/tools/demos/through_route.h"
 #include "wayport/transport/testing/certificates.h"
 
 namespace wayport::tools {
@@ -36,6 +38,7 @@ int demo() {
   };
   for (const Stack& stack : stacks) converse(report, log, stack);
   talk_through_gateway(report, log);
+  talk_through_route(report, log);
   const bool good = report.summary();
   if (!good) {
     for (const std::string& line : log.lines()) std::cerr << "log: " << line << "\n";

@@ -31,7 +31,10 @@ TEST(Demo, ShowsEveryStepOnEveryTransport) {
   for (const char* name : {"server connects", "dial by id", "cut in a call", "server closes"}) {
     EXPECT_EQ(steps.count(name), 1u) << name << "\n" << demo.out;
   }
-  EXPECT_THAT(demo.out, ::testing::HasSubstr("\n37 steps, 0 failed, "));
+  for (const char* name : {"tcp client", "kcp client", "websocket client", "refused target", "all is released"}) {
+    EXPECT_EQ(steps.count(name), 1u) << name << "\n" << demo.out;
+  }
+  EXPECT_THAT(demo.out, ::testing::HasSubstr("\n42 steps, 0 failed, "));
 }
 
 }  // namespace
