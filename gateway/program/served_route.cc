@@ -43,7 +43,7 @@ Result<void> ServedRoute::reload(const Settings& settings) {
 void ServedRoute::warn(const std::vector<route::RouteOptions>& routes) const {
   for (const route::RouteOptions& route : routes) {
     for (const std::string& warning : route.warnings()) {
-      runtime_.log().write(LogLevel::warning, warning, {{"route", route.name}});
+      runtime_.log().write(LogLevel::warning, warning);
     }
   }
 }
