@@ -150,6 +150,8 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
     for (const std::string& line : gateway->listening()) log.write(LogLevel::info, line);
   }
   if (admin) log.write(LogLevel::info, "admin listener at - " + place_of(admin->address()));
+  // From here on signals are obeyed.
+  log.write(LogLevel::info, "ready", {{"pid", static_cast<std::int64_t>(::getpid())}});
   const transport::GracefulEnd end = process->wait();
   // The original's words, too.
   const std::string name = settings.link ? "fastway" : "gateway";

@@ -50,9 +50,11 @@ void be_impatient(const Fd& socket) {
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 }
 
-std::uint16_t port_of(const std::string& place) {
-  const std::string address = place.substr(0, place.find('?'));
-  return static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
+std::uint16_t port_of(const std::string& line) {
+  const std::size_t found = line.find("://");
+  const std::size_t begin = found == std::string::npos ? 0 : found + 3;
+  const std::string place = line.substr(begin, line.find_first_of("?/\" \n", begin) - begin);
+  return static_cast<std::uint16_t>(std::atoi(place.c_str() + place.rfind(':') + 1));
 }
 
 Fd connect_to(std::uint16_t port) {
@@ -130,12 +132,18 @@ class RouteProgramTest : public ::testing::Test {
     process = std::make_unique<Process>(arguments, ProcessOptions{.directory = directory.path()});
     pid = process->pid();
   }
-  std::string listening() { return after(process->wait_for_error_line("route listener at - "), " - "); }
+  std::string listening() { return after(process->wait_for_error_line("route gateway listens"), "address="); }
   static std::string after(const std::string& line, const std::string& mark) {
     const std::size_t found = line.find(mark);
     return found == std::string::npos ? std::string() : line.substr(found + mark.size());
   }
+  // Signals are obeyed from then on.
+  void wait_until_ready() {
+    ASSERT_THAT(process->wait_for_error_line("info  ready"), HasSubstr("pid="));
+    ready = true;
+  }
   Finished stop() {
+    if (!ready) wait_until_ready();
     ::kill(pid, SIGTERM);
     Finished finished = process->finish();
     successor = -1;
@@ -159,6 +167,7 @@ class RouteProgramTest : public ::testing::Test {
   std::unique_ptr<Process> process;
   pid_t pid = -1;
   pid_t successor = -1;
+  bool ready = false;
   const Backend backend;
   const Backend other;
 };
@@ -225,8 +234,8 @@ TEST_F(RouteProgramTest, SighupReadsTheFileAgainAndOpensTheLogsAnew) {
     }
     return std::string();
   };
-  const std::string lines = after(logged("info.log", "admin listener at"), "route listener at - ");
-  const std::uint16_t port = port_of(lines.substr(0, lines.find('\n')));
+  const std::uint16_t port = port_of(after(logged("info.log", "info  ready"), "address="));
+  ready = true;
   ASSERT_NE(port, 0);
   const Fd client = connect_to(port);
   const Fd server = join(client, backend);
@@ -261,11 +270,13 @@ TEST_F(RouteProgramTest, Sigusr2ReplacesItWithTcpAndUdpSockets) {
                                backend.name() + "\"\n[process]\npid_file = \"pid\"\ndrain_seconds = 20\n")});
   const std::string tcp = listening();
   const std::string kcp = listening();
+  wait_until_ready();
   const Fd client = connect_to(port_of(tcp));
   const Fd server = join(client, backend);
   ::kill(pid, SIGUSR2);
   EXPECT_EQ(listening(), tcp);
   EXPECT_EQ(listening(), kcp);
+  wait_until_ready();
   pid = successor = std::atoi(text_of(at("pid")).c_str());
   // The old process carries on what it has; new ones go to the new process.
   send_all(client, "old");

@@ -1,7 +1,5 @@
 #include "wayport/gateway/program/served_route.h"
 
-#include "wayport/base/log.h"
-#include "wayport/gateway/program/place.h"
 #include "wayport/gateway/program/route_metrics.h"
 
 namespace wayport::gateway {
@@ -23,35 +21,13 @@ route::RouteGatewayOptions options_of(const Settings& settings, transport::Inher
 
 ServedRoute::ServedRoute(Runtime& runtime, const Settings& settings, transport::InheritedSockets& inherited,
                          const transport::Transports& transports, const route::ResolverRegistry& resolvers)
-    : runtime_(runtime), gateway_(runtime, options_of(settings, inherited, transports, resolvers)) {}
-
-Result<void> ServedRoute::start() {
-  WAYPORT_TRY(gateway_.start());
-  warn(gateway_.options().routes);
-  return {};
-}
+    : gateway_(runtime, options_of(settings, inherited, transports, resolvers)) {}
 
 Result<void> ServedRoute::reload(const Settings& settings) {
   if (settings.routes.empty()) {
     return fail(ErrorCode::invalid_argument, "the file has no route any more; end the process to stop serving");
   }
-  WAYPORT_TRY(gateway_.reload(settings.routes));
-  warn(settings.routes);
-  return {};
-}
-
-void ServedRoute::warn(const std::vector<route::RouteOptions>& routes) const {
-  for (const route::RouteOptions& route : routes) {
-    for (const std::string& warning : route.warnings()) {
-      runtime_.log().write(LogLevel::warning, warning);
-    }
-  }
-}
-
-std::vector<std::string> ServedRoute::listening() const {
-  std::vector<std::string> lines;
-  for (const std::string& address : gateway_.addresses()) lines.push_back("route listener at - " + place_of(address));
-  return lines;
+  return gateway_.reload(settings.routes);
 }
 
 void ServedRoute::add_metrics(MetricsPage& page) const { add_route_metrics(page, gateway_); }

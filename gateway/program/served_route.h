@@ -21,10 +21,11 @@ class ServedRoute final : public ServedGateway {
 
   route::RouteGateway& gateway() noexcept { return gateway_; }
 
-  Result<void> start() override;
+  Result<void> start() override { return gateway_.start(); }
   Result<void> reload(const Settings& settings) override;
   bool closing() const noexcept override { return gateway_.closing(); }
-  std::vector<std::string> listening() const override;
+  // It says so itself, also after a reload.
+  std::vector<std::string> listening() const override { return {}; }
   void add_metrics(MetricsPage& page) const override;
   std::string dump_sessions() const override;
   std::string dump_queues() const override;
@@ -35,9 +36,6 @@ class ServedRoute final : public ServedGateway {
   std::size_t abort() override;
 
  private:
-  void warn(const std::vector<route::RouteOptions>& routes) const;
-
-  Runtime& runtime_;
   route::RouteGateway gateway_;
 };
 

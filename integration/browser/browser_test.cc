@@ -41,8 +41,10 @@ std::string after(const std::string& line, const std::string& mark) {
   const std::size_t found = line.find(mark);
   return found == std::string::npos ? std::string() : line.substr(found + mark.size());
 }
-std::string port_of(const std::string& address) {
-  const std::string place = address.substr(0, address.find_first_of("?/", address.find("//") + 2));
+// Of the address in a line.
+std::string port_of(const std::string& line) {
+  const std::size_t begin = line.find("://") + 3;
+  const std::string place = line.substr(begin, line.find_first_of("?/\" ", begin) - begin);
   return place.substr(place.rfind(':') + 1);
 }
 
@@ -111,7 +113,7 @@ class PageServer {
 class BrowserTest : public ::testing::Test {
  protected:
   BrowserTest() {
-    backend_port = port_of(after(backend.wait_for_line("listening on tcp:"), "listening on "));
+    backend_port = port_of(backend.wait_for_line("listening on tcp:"));
     const std::string config =
         directory.write("config.toml",
                         "[wsgate]\nport = 0\nenabled = true\ndial_timeout = 5\n[allow]\ntargets = "
@@ -120,7 +122,7 @@ class BrowserTest : public ::testing::Test {
     gateway = std::make_unique<Process>(
         std::vector<std::string>{runfile("gateway/wayport-gateway"), "gogateway", "--config", config},
         ProcessOptions{.directory = directory.path()});
-    gate_port = port_of(after(gateway->wait_for_error_line("route listener at - ws:"), " - "));
+    gate_port = port_of(gateway->wait_for_error_line("route=ws address="));
     std::ifstream file(runfile("integration/browser/echo.html"), std::ios::binary);
     page = std::string(std::istreambuf_iterator<char>(file), {}) + kReport;
   }
@@ -136,8 +138,8 @@ class BrowserTest : public ::testing::Test {
     const transport::TestDirectory profile;
     // Its own sandbox wants privileges that a test has not; the page is ours.
     Process chromium(
-        {"chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", "--user-data-dir=" + profile.path(),
+        {"/usr/bin/chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         "--no-first-run", "--disable-background-networking", "--user-data-dir=" + profile.path(),
          server.url() + "?gateway=ws://127.0.0.1:" + gate_port + "/&backend=" + backend_name + "&say=from%20a%20page"},
         ProcessOptions{.environment = {"HOME=" + profile.path()}});
     std::string text = server.wait_for_text();

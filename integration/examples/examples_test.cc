@@ -19,12 +19,10 @@ using testing::Process;
 using testing::ProcessOptions;
 using testing::runfile;
 
-std::string after(const std::string& line, const std::string& mark) {
-  const std::size_t found = line.find(mark);
-  return found == std::string::npos ? std::string() : line.substr(found + mark.size());
-}
-std::string port_of(const std::string& address) {
-  const std::string place = address.substr(0, address.find_first_of("?/", address.find("//") + 2));
+// Of the address in a line.
+std::string port_of(const std::string& line) {
+  const std::size_t begin = line.find("://") + 3;
+  const std::string place = line.substr(begin, line.find_first_of("?/\" ", begin) - begin);
   return place.substr(place.rfind(':') + 1);
 }
 
@@ -43,13 +41,13 @@ class ExamplesTest : public ::testing::Test {
     gateway = std::make_unique<Process>(
         std::vector<std::string>{runfile("gateway/wayport-gateway"), "gogateway", "--config", config},
         ProcessOptions{.directory = directory.path()});
-    tcp_gate = port_of(after(gateway->wait_for_error_line("route listener at - "), " - "));
-    kcp_gate = port_of(after(gateway->wait_for_error_line("route listener at - kcp:"), " - "));
-    ws_gate = port_of(after(gateway->wait_for_error_line("route listener at - ws:"), " - "));
+    tcp_gate = port_of(gateway->wait_for_error_line("route=tcp address="));
+    kcp_gate = port_of(gateway->wait_for_error_line("route=kcp address="));
+    ws_gate = port_of(gateway->wait_for_error_line("route=ws address="));
   }
   ExamplesTest() {
-    tcp_port = port_of(after(backend.wait_for_line("listening on tcp:"), "listening on "));
-    kcp_port = port_of(after(backend.wait_for_line("listening on kcp:"), "listening on "));
+    tcp_port = port_of(backend.wait_for_line("listening on tcp:"));
+    kcp_port = port_of(backend.wait_for_line("listening on kcp:"));
   }
   ~ExamplesTest() override {
     for (Process* const process : {gateway.get(), &backend}) {
