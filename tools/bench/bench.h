@@ -1,4 +1,5 @@
-// The benchmarks of whole programs, as a subcommand: `wayport bench rpc|packet|idle|blocking|overload|restart`, and as a program of their own.
+// The benchmarks of whole programs, as a subcommand, `wayport bench rpc|packet|idle|link|route|ws|kcp|blocking|overload|
+// restart`, and as a program of their own.
 #pragma once
 
 namespace wayport::tools {

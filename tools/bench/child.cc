@@ -15,11 +15,14 @@
 namespace wayport::tools {
 namespace {
 
-// Where the child finds its end. Messages are datagrams: "name value\n"... as hello, one byte as question, a Usage as
-// answer.
+// Where the child finds its end. Messages are datagrams: "name value\n"... as hello, one byte as question, a Usage or
+// "name value\n"... as answer.
 constexpr int kControlFd = 3;
 constexpr std::size_t kHelloBytesMax = 64 * 1024;
 constexpr const char* kWhy = "why";
+constexpr char kAskUsage = '?';
+constexpr char kTakeUsage = '!';
+constexpr char kAskCounters = '#';
 
 std::vector<std::string> own_command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
@@ -101,8 +104,10 @@ Child::~Child() {
   }
 }
 
-Result<Usage> Child::usage() const {
-  const char question = '?';
+Result<Usage> Child::usage() const { return ask_usage(kAskUsage); }
+Result<Usage> Child::take_usage() const { return ask_usage(kTakeUsage); }
+
+Result<Usage> Child::ask_usage(char question) const {
   Usage usage;
   if (::send(control_.get(), &question, 1, MSG_NOSIGNAL) != 1 ||
       ::recv(control_.get(), &usage, sizeof(usage), 0) != static_cast<ssize_t>(sizeof(usage))) {
@@ -111,12 +116,33 @@ Result<Usage> Child::usage() const {
   return usage;
 }
 
-int answer_parent(const Hello& hello) {
+Result<std::map<std::string, std::uint64_t>> Child::counters() const {
+  std::string text(kHelloBytesMax, '\0');
+  const bool sent = ::send(control_.get(), &kAskCounters, 1, MSG_NOSIGNAL) == 1;
+  const ssize_t size = sent ? ::recv(control_.get(), text.data(), text.size(), 0) : 0;
+  if (size <= 0) return fail(ErrorCode::peer_closed, "the second process ended");
+  text.resize(static_cast<std::size_t>(size));
+  std::map<std::string, std::uint64_t> counters;
+  for (const auto& [name, value] : parse(text)) counters[name] = std::stoull(value);
+  return counters;
+}
+
+int answer_parent(const Hello& hello, const CountersOf& counters) {
   const std::string text = print(hello);
   if (::send(kControlFd, text.data(), text.size(), MSG_NOSIGNAL) < 0) return 1;
   char question = 0;
   while (::recv(kControlFd, &question, 1, 0) > 0) {
+    if (question == kAskCounters) {
+      Hello values;
+      if (counters) {
+        for (const auto& [name, value] : counters()) values[name] = std::to_string(value);
+      }
+      const std::string answer = print(values) + "\n";  // never empty, which would be the end
+      if (::send(kControlFd, answer.data(), answer.size(), MSG_NOSIGNAL) < 0) return 1;
+      continue;
+    }
     const Usage usage = usage_of_this_process();
+    if (question == kTakeUsage) forget_rss_peak();
     if (::send(kControlFd, &usage, sizeof(usage), MSG_NOSIGNAL) < 0) return 1;
   }
   return 0;

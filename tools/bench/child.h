@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,9 +32,14 @@ class Child {
 
   const Hello& hello() const noexcept { return hello_; }
   Result<Usage> usage() const;
+  // The same; its peaks begin anew afterwards.
+  Result<Usage> take_usage() const;
+  // What the child counts, by name; empty if it counts nothing.
+  Result<std::map<std::string, std::uint64_t>> counters() const;
 
  private:
   Child() = default;
+  Result<Usage> ask_usage(char question) const;
 
   struct Process {
     Process() = default;
@@ -44,8 +51,10 @@ class Child {
   Hello hello_;
 };
 
-// The child's end: says hello, then answers until the parent is gone. Returns the exit code.
-int answer_parent(const Hello& hello);
+// The child's end: says hello, then answers until the parent is gone. `counters` is what Child::counters() gets. Returns
+// the exit code.
+using CountersOf = std::function<std::map<std::string, std::uint64_t>()>;
+int answer_parent(const Hello& hello, const CountersOf& counters = {});
 // Instead of a hello: why there is none.
 int refuse_parent(const std::string& why);
 

@@ -7,25 +7,11 @@
 
 #include "wayport/base/result.h"
 #include "wayport/tools/bench/exchange.h"
-#include "wayport/tools/bench/histogram.h"
 #include "wayport/tools/bench/load.h"
 #include "wayport/tools/bench/servers.h"
+#include "wayport/tools/bench/side.h"
 
 namespace wayport::tools {
-
-// One side of a comparison over all rounds. Per message, medians of the rounds; latencies of all of them.
-struct Side {
-  std::uint64_t messages = 0;
-  std::uint64_t wrong = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t sum = 0;
-  double messages_per_second = 0;
-  double server_cpu_us = 0;
-  double client_cpu_us = 0;
-  double server_allocations = 0;
-  double client_allocations = 0;
-  Histogram latency;
-};
 
 struct Comparison {
   std::string transport;
@@ -56,6 +42,10 @@ struct ComparisonOptions {
   Cores cores = Cores::together;
   bool with_raw = true;  // false: only ours, for profilers
 };
+
+// `rounds` turns of `raw` (nullptr: without) and `ours` at one load, with a warm-up each.
+Result<Comparison> compare_in_turns(LoadClient* raw, LoadClient& ours, const UsageOf& usage, const Load& load,
+                                    unsigned rounds);
 
 Result<std::vector<Comparison>> compare(std::size_t own_arguments, const ComparisonOptions& options);
 

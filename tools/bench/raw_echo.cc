@@ -1,8 +1,5 @@
 #include "wayport/tools/bench/raw_echo.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,23 +13,13 @@
 #include <vector>
 
 #include "wayport/base/bytes.h"
+#include "wayport/tools/bench/raw_socket.h"
 
 namespace wayport::tools {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kLengthBytes = 4;
-
-void check(bool good, const char* what) {
-  if (!good) throw std::system_error(errno, std::system_category(), what);
-}
-
-// As the transports set their sockets.
-void tune_tcp(int fd) {
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
-}
 
 // Frames in, bytes out, on a non-blocking socket.
 class Connection {
@@ -42,7 +29,7 @@ class Connection {
   }
 
   int fd() const noexcept { return fd_.get(); }
-  bool blocked() const noexcept { return blocked_; }
+  bool blocked() const noexcept { return out_.blocked(); }
 
   // One read, then `on_frame(Bytes payload)` for each whole frame; with `preamble`, four bytes come first. False at the
   // end.
@@ -65,71 +52,19 @@ class Connection {
 
   // A frame of `size` bytes that begins with `payload`, cut or filled up.
   void append_frame(std::size_t size, Bytes payload) {
-    if (out_room_ - out_end_ < size) grow(size);
-    std::byte* const at = out_.get() + out_end_;
+    std::byte* const at = out_.append(size);
     store_be(at, static_cast<std::uint32_t>(size - kLengthBytes));
     std::memcpy(at + kLengthBytes, payload.data(), std::min(payload.size(), size - kLengthBytes));
-    out_end_ += size;
   }
 
   // One write. False if the connection is broken.
-  bool flush() {
-    if (sent_ == out_end_) return true;
-    const ssize_t sent = ::send(fd(), out_.get() + sent_, out_end_ - sent_, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
-    sent_ += static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
-    blocked_ = sent_ != out_end_;
-    if (!blocked_) sent_ = out_end_ = 0;
-    return true;
-  }
+  bool flush() { return out_.flush(fd()); }
 
  private:
-  // Not a vector, which would clear what is about to be written.
-  void grow(std::size_t size) {
-    const std::size_t waiting = out_end_ - sent_;
-    if (const std::size_t room = 2 * (waiting + size); room > out_room_) {
-      auto larger = std::make_unique_for_overwrite<std::byte[]>(room);
-      std::memcpy(larger.get(), out_.get() + sent_, waiting);
-      out_ = std::move(larger);
-      out_room_ = room;
-    } else {
-      std::memmove(out_.get(), out_.get() + sent_, waiting);
-    }
-    sent_ = 0;
-    out_end_ = waiting;
-  }
-
   Fd fd_;
   std::vector<std::byte> in_;
   std::size_t kept_ = 0;
-  std::unique_ptr<std::byte[]> out_ = std::make_unique_for_overwrite<std::byte[]>(kReadBytes);
-  std::size_t out_room_ = kReadBytes;
-  std::size_t out_end_ = 0;
-  std::size_t sent_ = 0;
-  bool blocked_ = false;
-};
-
-// A level-triggered epoll set.
-class Poll {
- public:
-  Poll() : set_(::epoll_create1(EPOLL_CLOEXEC)) { check(static_cast<bool>(set_), "epoll_create1"); }
-  void add(int fd) { control(EPOLL_CTL_ADD, fd, EPOLLIN); }
-  void want_output(int fd, bool on) { control(EPOLL_CTL_MOD, fd, EPOLLIN | (on ? EPOLLOUT : 0u)); }
-  std::span<const epoll_event> wait() {
-    const int ready = ::epoll_wait(set_.get(), events_, std::size(events_), -1);
-    return {events_, static_cast<std::size_t>(std::max(ready, 0))};
-  }
-
- private:
-  void control(int operation, int fd, std::uint32_t events) {
-    epoll_event event{};
-    event.events = events;
-    event.data.fd = fd;
-    check(::epoll_ctl(set_.get(), operation, fd, &event) == 0, "epoll_ctl");
-  }
-
-  Fd set_;
-  epoll_event events_[64];
+  RawOutput out_;
 };
 
 struct ServedConnection {
@@ -194,7 +129,9 @@ class RawClient final : public LoadClient {
       const bool was_blocked = connection_.blocked();
       if (!connection_.flush()) return fail(ErrorCode::peer_closed, "the raw echo ended");
       if (connection_.blocked() != was_blocked) poll_.want_output(connection_.fd(), connection_.blocked());
-      for (const epoll_event& event : poll_.wait()) {
+      const std::span<const epoll_event> ready = poll_.wait(kRawPatienceMs);
+      if (ready.empty()) return fail(ErrorCode::timed_out, "the raw echo owes a reply");
+      for (const epoll_event& event : ready) {
         if (event.data.fd == timer_.fd()) {
           timer_.clear();
         } else if ((event.events & EPOLLIN) && !connection_.receive(on_reply)) {
@@ -292,6 +229,10 @@ Result<std::unique_ptr<LoadClient>> connect_raw_echo(const std::string& where, s
     return fail(system_error(errno, "send to the raw echo"));
   }
   return std::make_unique<RawClient>(std::move(fd), request_bytes, reply_bytes);
+}
+
+std::unique_ptr<LoadClient> raw_frames_client(Fd fd, std::size_t frame_bytes) {
+  return std::make_unique<RawClient>(std::move(fd), frame_bytes, frame_bytes);
 }
 
 }  // namespace wayport::tools

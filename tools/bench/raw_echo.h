@@ -43,5 +43,8 @@ class RawEchoServer {
 // `where`: an address of RawEchoServer, "@name" or "port". Frames are at least kRawFrameBytesMin.
 Result<std::unique_ptr<LoadClient>> connect_raw_echo(const std::string& where, std::size_t request_bytes,
                                                      std::size_t reply_bytes);
+// The same load for whoever echoes bytes at the other end of `fd`, which is told nothing first: frames come back as they
+// were.
+std::unique_ptr<LoadClient> raw_frames_client(Fd fd, std::size_t frame_bytes);
 
 }  // namespace wayport::tools

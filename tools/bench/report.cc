@@ -12,18 +12,6 @@ namespace {
 
 namespace json = boost::json;
 
-std::string machine_lines(const Machine& machine) {
-  std::string text;
-  for (const auto& [name, value] : machine) text += fmt::format("{:<10}{}\n", name, value);
-  return text;
-}
-
-json::object machine_object(const Machine& machine) {
-  json::object object;
-  for (const auto& [name, value] : machine) object[name] = value;
-  return object;
-}
-
 const std::map<Cores, const char*> kPlaces{{Cores::together, "both processes on one core"},
                                            {Cores::apart, "a core for each process"},
                                            {Cores::any, "cores chosen by the system"}};
@@ -33,21 +21,23 @@ const char* name_of(BodyKind kind) { return kind == BodyKind::raw ? "raw" : "pro
 
 double microseconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-3; }
 
-std::string allocations(double per_message) {
-  return allocations_are_counted() ? fmt::format("{:.3f}", per_message) : "-";
-}
-
 std::string side_line(const Comparison& comparison, const char* what, const Side& side) {
   const std::string load = comparison.load.rate > 0 ? fmt::format("{:g}/s", comparison.load.rate)
                                                     : std::to_string(comparison.load.outstanding);
   std::string line = fmt::format(
       "{:<9} {:>11} {:<7} {:>10.0f} {:>9.3f} {:>9.3f} {:>8} {:>8} {:>9.1f} {:>9.1f} {:>9.1f}", comparison.transport,
       load, what, side.messages_per_second, side.server_cpu_us, side.client_cpu_us,
-      allocations(side.server_allocations), allocations(side.client_allocations), microseconds(side.latency.at(0.5)),
-      microseconds(side.latency.at(0.99)), microseconds(side.latency.at(0.999)));
+      allocations_text(side.server_allocations), allocations_text(side.client_allocations),
+      microseconds(side.latency.at(0.5)), microseconds(side.latency.at(0.99)), microseconds(side.latency.at(0.999)));
   if (side.wrong != 0) line += fmt::format("  {} WRONG", side.wrong);
   if (side.failed != 0) line += fmt::format("  {} FAILED", side.failed);
   return line;
+}
+
+}  // namespace
+
+std::string allocations_text(double per_message) {
+  return allocations_are_counted() ? fmt::format("{:.3f}", per_message) : "-";
 }
 
 json::object side_object(const Side& side) {
@@ -71,14 +61,26 @@ json::object side_object(const Side& side) {
   return object;
 }
 
-}  // namespace
+std::string machine_lines(const Machine& machine) {
+  std::string text;
+  for (const auto& [name, value] : machine) text += fmt::format("{:<10}{}\n", name, value);
+  return text;
+}
+
+const char* place_of(Cores cores) { return kPlaces.at(cores); }
+
+json::object machine_object(const Machine& machine) {
+  json::object object;
+  for (const auto& [name, value] : machine) object[name] = value;
+  return object;
+}
 
 std::string comparison_table(const Machine& machine, const ComparisonOptions& options,
                              const std::vector<Comparison>& comparisons) {
   std::string text = machine_lines(machine);
   text +=
       fmt::format("{:<10}{} rounds of {:.2g} s each, in turns; raw is an epoll echo of frames of the same size; {}\n",
-                  "runs", options.rounds, options.seconds / options.rounds, kPlaces.at(options.cores));
+                  "runs", options.rounds, options.seconds / options.rounds, place_of(options.cores));
   text += fmt::format("{:<10}{}, body {}", "messages", name_of(options.kind), name_of(options.exchange.kind));
   if (!comparisons.empty()) {
     text += fmt::format(", {} bytes there, {} back", comparisons[0].request_bytes, comparisons[0].reply_bytes);

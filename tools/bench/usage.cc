@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <new>
 
@@ -56,17 +57,21 @@ void* openssl_realloc(void* block, std::size_t size, const char*, int) {
 }
 void openssl_free(void* block, const char*, int) { std::free(block); }
 
-// Second field of statm, in pages. No stdio, which allocates.
-std::uint64_t resident_bytes() noexcept {
-  char text[128] = {};
-  const int fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
+// Of the kernel's "VmRSS:   1234 kB" and the like; 0 if it is not there. No stdio, which allocates.
+std::uint64_t bytes_of(const char* status, const char* name) noexcept {
+  const char* const line = std::strstr(status, name);
+  return line ? std::strtoull(line + std::strlen(name), nullptr, 10) * 1024 : 0;
+}
+
+void add_resident_bytes(Usage& usage) noexcept {
+  char text[4096] = {};
+  const int fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
   const ssize_t size = ::read(fd, text, sizeof(text) - 1);
   ::close(fd);
-  if (size <= 0) return 0;
-  char* end = nullptr;
-  std::strtoull(text, &end, 10);
-  return std::strtoull(end, nullptr, 10) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (size <= 0) return;
+  usage.rss_bytes = bytes_of(text, "\nVmRSS:");
+  usage.rss_peak_bytes = bytes_of(text, "\nVmHWM:");
 }
 
 }  // namespace
@@ -92,8 +97,15 @@ Usage usage_of_this_process() noexcept {
   usage.cpu_ns = static_cast<std::uint64_t>(cpu.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(cpu.tv_nsec);
   const auto heap = ::mallinfo2();
   usage.heap_bytes = heap.uordblks + heap.hblkhd;
-  usage.rss_bytes = resident_bytes();
+  add_resident_bytes(usage);
   return usage;
+}
+
+void forget_rss_peak() noexcept {
+  const int fd = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  static_cast<void>(!::write(fd, "5", 1));
+  ::close(fd);
 }
 
 std::uint64_t raise_descriptor_limit() noexcept {

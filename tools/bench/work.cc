@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "wayport/tools/bench/figures.h"
 #include "wayport/tools/bench/machine.h"
 #include "wayport/tools/bench/servers.h"
 #include "wayport/tools/bench/usage.h"
@@ -17,24 +18,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr double kWarmUpPart = 0.1;
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-template <class Round, class Value>
-double median_of(const std::vector<Round>& rounds, Value value) {
-  std::vector<double> values;
-  for (const Round& round : rounds) values.push_back(value(round));
-  return median(std::move(values));
-}
-
-double divided(double value, double by) { return by > 0 ? value / by : 0; }
-Duration seconds_of(double seconds) { return Duration(static_cast<std::int64_t>(seconds * 1e9)); }
 double microseconds(const Histogram& histogram, double quantile) {
   return static_cast<double>(histogram.at(quantile)) * 1e-3;
 }
@@ -53,17 +36,6 @@ Result<Place> start(std::size_t own_arguments, const std::string& transport, con
   WAYPORT_TRY_ASSIGN(const std::string address, servers.address(transport));
   WAYPORT_TRY_ASSIGN(std::unique_ptr<WorkClient> client, WorkClient::connect(address, sessions));
   return Place{std::move(servers), std::move(client)};
-}
-
-std::string machine_lines(const Machine& machine) {
-  std::string text;
-  for (const auto& [name, value] : machine) text += fmt::format("{:<10}{}\n", name, value);
-  return text;
-}
-json::object machine_object(const Machine& machine) {
-  json::object object;
-  for (const auto& [name, value] : machine) object[name] = value;
-  return object;
 }
 
 // Calls done per second of the server's CPU time.
