@@ -108,6 +108,14 @@ std::string Process::wait_in(Output& output, std::string_view part) {
 std::string Process::wait_for_line(std::string_view part) { return wait_in(out_, part); }
 std::string Process::wait_for_error_line(std::string_view part) { return wait_in(err_, part); }
 
+bool Process::wait_until_error_has(std::string_view part) {
+  const auto due = std::chrono::steady_clock::now() + kPatience;
+  while (!err_.text.contains(part)) {
+    if (!err_.fd || !read_some(due)) return false;
+  }
+  return true;
+}
+
 void Process::signal(int number) const { ::kill(pid_, number); }
 
 Finished Process::finish() {

@@ -41,6 +41,9 @@ class Process {
   std::string wait_for_line(std::string_view part);
   // The same of standard error.
   std::string wait_for_error_line(std::string_view part);
+  // Standard error has it anywhere, in lines that were returned as well: of two processes that write there, the order of
+  // lines is not known.
+  bool wait_until_error_has(std::string_view part);
   void signal(int number) const;
   // Waits for the end.
   Finished finish();

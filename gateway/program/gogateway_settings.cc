@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,7 @@ constexpr const char* kKcpFec = "fec=10,3";  // what the original's listeners an
 struct Gate {
   const char* table;   // of the file
   const char* scheme;  // and name of the route
-  std::uint16_t port = 0;
+  std::optional<std::uint16_t> port{};
   bool enabled = false;
   bool zero_copy = false;
   Duration dial_timeout = std::chrono::seconds(5);
@@ -38,7 +39,7 @@ struct Common {
 std::unexpected<Error> invalid(std::string detail) { return fail(ErrorCode::invalid_argument, std::move(detail)); }
 
 // 7000, "7000" or ":7000".
-ReadValue port_to(std::uint16_t& to) {
+ReadValue port_to(std::optional<std::uint16_t>& to) {
   return [&to](const toml::node& node) -> Result<void> {
     std::int64_t port = 0;
     if (const auto* const number = node.as_integer()) {
@@ -93,7 +94,8 @@ std::string listen_text(const Gate& gate) {
   if (std::string_view(gate.scheme) == "kcp" && parameters.find("fec=") == std::string::npos) {
     parameters = std::string(kKcpFec) + (parameters.empty() ? "" : "&") + parameters;
   }
-  return std::string(gate.scheme) + "://:" + std::to_string(gate.port) + (parameters.empty() ? "" : "?" + parameters);
+  return std::string(gate.scheme) + "://:" + std::to_string(gate.port.value_or(0)) +
+         (parameters.empty() ? "" : "?" + parameters);
 }
 
 // The reciprocal backend speaks what the gate speaks.
@@ -112,6 +114,7 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
   WAYPORT_TRY_ASSIGN(const toml::table document, reader.parse(text));
 
   Settings settings;
+  settings.fixed = text_without(document, {"tcpgate", "kcpgate", "wsgate", "common", "allow", "resolver", "listen"});
   settings.pid_file.clear();  // the original has none of these
   settings.command_file.clear();
   settings.profile_prefix = "gogateway";
@@ -172,6 +175,8 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
 
   for (const Gate& gate : gates) {
     if (!gate.enabled) continue;
+    const toml::source_region& where = document.get(gate.table)->source();
+    if (!gate.port) return reader.refuse(where, "[" + std::string(gate.table) + "] is enabled and has no port");
     route::RouteOptions route;
     route.name = gate.scheme;
     WAYPORT_TRY_ASSIGN(route.listen.emplace_back(), listen_address(listen_text(gate)));
@@ -186,10 +191,10 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
     route.success_message = common.success_message;
     route.zero_copy = gate.zero_copy;
     if (const Result<void> valid = route.validate(resolvers); !valid) {
-      return reader.refuse(document.get(gate.table)->source(),
-                           "[" + std::string(gate.table) + "] " + valid.error().detail);
+      return reader.refuse(where, "[" + std::string(gate.table) + "] " + valid.error().detail);
     }
     settings.routes.push_back(std::move(route));
+    settings.route_places.push_back(reader.place(where));
   }
   if (settings.routes.empty()) {
     return invalid(file + ": none of [tcpgate], [kcpgate] and [wsgate] has enabled = true: nothing to do");

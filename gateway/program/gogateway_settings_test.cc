@@ -143,6 +143,8 @@ TEST(GogatewaySettings, MistakesAreNamedByFileLineAndKey) {
                     HasSubstr("host-ip, ipHost, jwt, origin")));
   EXPECT_THAT(error_of(allow + "[tcpgat]\n"), StartsWith("config.toml:3: tcpgat is not known; the tables are "));
   EXPECT_THAT(error_of(allow + "[tcpgate]\nport = 1\n"), HasSubstr("nothing to do"));
+  EXPECT_THAT(error_of(allow + "[tcpgate]\nenabled = true\n"),
+              StartsWith("config.toml:3: [tcpgate] is enabled and has no port"));
   EXPECT_THAT(error_of("[allow]\ntargets = [\"10.0.0.0/40:1\"]\n[tcpgate]\nport = 1\nenabled = true\n"),
               AllOf(StartsWith("config.toml:3: [tcpgate] "), HasSubstr("10.0.0.0/40:1")));
   EXPECT_THAT(error_of("[tcpgate\n"), StartsWith("config.toml:1: no TOML"));

@@ -42,6 +42,9 @@ int start_gateway(Settings settings, transport::ProcessStart& start,
   if (!how) return complain(how.error(), kExitUsage);
   const Result<std::unique_ptr<SplitLog>> log = SplitLog::open(*how);
   if (!log) return complain(log.error(), kExitUsage);
+  if (const Result<void> checked = check_resolvers(settings, null_log()); !checked) {
+    return complain(checked.error(), kExitUsage);
+  }
   ProgramHooks hooks;
   hooks.reload.read_settings = std::move(read_again);
   hooks.reload.reopen_log = [&log] { return (*log)->reopen(); };
@@ -66,7 +69,13 @@ int check(const std::string& path, Settings settings) {
     return complain(key.error(), kExitUsage);
   }
   if (const Result<SplitLogOptions> how = log_options(settings); !how) return complain(how.error(), kExitUsage);
-  if (const Result<void> checked = check_addresses(settings); !checked) return complain(checked.error(), kExitUsage);
+  if (Result<void> checked = check_addresses(settings); !checked) {
+    checked.error().detail = path + ": " + checked.error().detail;
+    return complain(checked.error(), kExitUsage);
+  }
+  if (const Result<void> checked = check_resolvers(settings, null_log()); !checked) {
+    return complain(checked.error(), kExitUsage);
+  }
   std::cout << path << ": ok\n";
   return kExitSuccess;
 }
@@ -128,6 +137,10 @@ int run(int argc, char** argv) {
   if (const auto* const printed = std::get_if<Printed>(&command)) return printed->exit_code;
   if (const auto* const health = std::get_if<HealthCommand>(&command)) return ask_health(*health);
   const ConfigCommand& config = std::get<ConfigCommand>(command);
+  // Until the file can be read again a hang-up means nothing, rather than the end.
+  if (struct sigaction found{}; ::sigaction(SIGHUP, nullptr, &found) == 0 && found.sa_handler == SIG_DFL) {
+    ::signal(SIGHUP, [](int) {});
+  }
   const auto read = [config] { return settings_of_file(config); };
   Result<Settings> settings = read();
   if (!settings) return complain(settings.error(), kExitUsage);

@@ -121,7 +121,9 @@ Result<transport::GracefulEnd> serve(const Settings& settings, transport::Proces
   if (hooks.reload.read_settings) {
     std::vector<ServedGateway*> reloaded;
     for (const auto& gateway : gateways) reloaded.push_back(gateway.get());
-    WAYPORT_TRY(reloader.emplace(runtime, std::move(reloaded), hooks.reload).start());
+    ReloadOptions reload = hooks.reload;
+    reload.fixed = settings.fixed;
+    WAYPORT_TRY(reloader.emplace(runtime, std::move(reloaded), std::move(reload)).start());
   }
 
   std::atomic<bool> ready = false;
@@ -201,6 +203,21 @@ Result<void> check_addresses(const Settings& settings) {
     if (const auto listener = transports.listen(loop, elsewhere, {}); !listener) {
       return fail(ErrorCode::invalid_argument, address.to_log() + ": " + listener.error().to_string());
     }
+  }
+  return {};
+}
+
+Result<void> check_resolvers(const Settings& settings, Log& log) {
+  Loop loop;
+  const transport::Transports transports = transport::default_transports();
+  const route::ResolverRegistry resolvers = route::default_resolvers();
+  for (std::size_t i = 0; i < settings.routes.size(); ++i) {
+    const route::RouteOptions& route = settings.routes[i];
+    const auto resolver = resolvers.make(route.resolver, route.resolver_settings,
+                                         {.loop = loop, .transports = transports, .log = log, .route = route.name});
+    if (resolver) continue;
+    const std::string place = i < settings.route_places.size() ? settings.route_places[i] + ": " : std::string();
+    return fail(ErrorCode::invalid_argument, place + "route " + route.name + ": " + resolver.error().to_string());
   }
   return {};
 }

@@ -31,6 +31,9 @@ struct Reloader::State : std::enable_shared_from_this<State> {
     if (!settings) {
       return log.write(LogLevel::error, "the configuration is not taken", {{"error", settings.error()}});
     }
+    if (settings->fixed != options.fixed) {
+      log.write(LogLevel::warning, "the file changed in more than routes; the rest takes a restart (SIGUSR2)");
+    }
     bool taken = true;
     for (ServedGateway* const gateway : gateways) {
       if (const Result<void> reloaded = gateway->reload(*settings); !reloaded) {

@@ -19,6 +19,7 @@ namespace wayport::gateway {
 struct ReloadOptions {
   std::function<Result<Settings>()> read_settings{};
   std::function<Result<void>()> reopen_log{};  // empty: nothing to open
+  std::string fixed{};                         // Settings::fixed of the start
 };
 
 class Reloader {

@@ -189,6 +189,18 @@ TEST_F(RouteProgramTest, TheOriginalsFileNeedsAnAllowList) {
   EXPECT_EQ(checked.out, config + ": ok\n");
 }
 
+TEST_F(RouteProgramTest, AResolverThatCannotBeMadeIsNamedByFileAndLine) {
+  const std::string config = write("gateway.toml",
+                                   "[[route]]\nlisten = \"tcp://127.0.0.1:0\"\nallow = \"10.0.0.1:80\"\n"
+                                   "resolver = \"jwt\"\nresolver_settings = { keyz = 1 }\n");
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--config", config, "--check"}, {"--config", config}}) {
+    const Finished finished = run(arguments);
+    EXPECT_EQ(finished.exit_code, 2);
+    EXPECT_THAT(finished.err, AllOf(StartsWith("error: " + config + ":1: route route: "), HasSubstr("keyz")));
+  }
+}
+
 TEST_F(RouteProgramTest, JoinsWhomTheFileAllowsAndNobodyElse) {
   start(
       {"gogateway", "--config",
@@ -252,6 +264,11 @@ TEST_F(RouteProgramTest, SighupReadsTheFileAgainAndOpensTheLogsAnew) {
   // Who was joined before stays so.
   send_all(client, "still here");
   EXPECT_EQ(receive(server, 10), "still here");
+
+  // What is not of routes takes a restart, and is not kept quiet.
+  write("config.toml", text_of(at("config.toml")) + "[process]\nloops = 1\n");
+  ::kill(pid, SIGHUP);
+  EXPECT_THAT(logged("error.log", "takes a restart"), HasSubstr("changed in more than routes"));
 
   // A file that is wrong changes nothing.
   write("config.toml", "[tcpgate]\nprot = 1\n");

@@ -26,7 +26,14 @@ link::LinkGatewayOptions options_of(const Settings& settings, transport::Inherit
 
 ServedLink::ServedLink(Runtime& runtime, const Settings& settings, transport::InheritedSockets& inherited,
                        const transport::Transports& transports)
-    : gateway_(runtime, options_of(settings, inherited, transports)) {}
+    : alone_(settings.routes.empty()), gateway_(runtime, options_of(settings, inherited, transports)) {}
+
+Result<void> ServedLink::reload(const Settings& settings) {
+  if (settings.link && (!alone_ || settings.routes.empty())) return {};
+  return fail(ErrorCode::invalid_argument, settings.link
+                                               ? "the file has routes now; a restart (SIGUSR2) takes them"
+                                               : "the file has no [link] any more; a restart (SIGUSR2) takes it away");
+}
 
 // The original's words: there are scripts that wait for them.
 std::vector<std::string> ServedLink::listening() const {

@@ -21,8 +21,8 @@ class ServedLink final : public ServedGateway {
   link::LinkGateway& gateway() noexcept { return gateway_; }
 
   Result<void> start() override { return gateway_.start(); }
-  // Nothing of it can change while it runs.
-  Result<void> reload(const Settings&) override { return {}; }
+  // Nothing of it can change while it runs, nor can another gateway come beside it.
+  Result<void> reload(const Settings& settings) override;
   bool closing() const noexcept override { return gateway_.closing(); }
   std::vector<std::string> listening() const override;
   void add_metrics(MetricsPage& page) const override;
@@ -35,6 +35,7 @@ class ServedLink final : public ServedGateway {
   std::size_t abort() override;
 
  private:
+  const bool alone_;  // no route gateway runs
   link::LinkGateway gateway_;
 };
 

@@ -21,11 +21,15 @@ route::RouteGatewayOptions options_of(const Settings& settings, transport::Inher
 
 ServedRoute::ServedRoute(Runtime& runtime, const Settings& settings, transport::InheritedSockets& inherited,
                          const transport::Transports& transports, const route::ResolverRegistry& resolvers)
-    : gateway_(runtime, options_of(settings, inherited, transports, resolvers)) {}
+    : beside_link_(settings.link.has_value()),
+      gateway_(runtime, options_of(settings, inherited, transports, resolvers)) {}
 
 Result<void> ServedRoute::reload(const Settings& settings) {
   if (settings.routes.empty()) {
     return fail(ErrorCode::invalid_argument, "the file has no route any more; end the process to stop serving");
+  }
+  if (settings.link.has_value() != beside_link_) {
+    return fail(ErrorCode::invalid_argument, "[link] came or went; a restart (SIGUSR2) takes that");
   }
   return gateway_.reload(settings.routes);
 }

@@ -36,6 +36,7 @@ class ServedRoute final : public ServedGateway {
   std::size_t abort() override;
 
  private:
+  const bool beside_link_;  // a link gateway runs
   route::RouteGateway gateway_;
 };
 

@@ -35,7 +35,10 @@ struct LinkSettings {
 };
 
 struct Settings {
-  std::optional<LinkSettings> link;         // nullopt: no link gateway
+  std::optional<LinkSettings> link;       // nullopt: no link gateway
+  std::vector<std::string> route_places;  // of each route, "gateway.toml:12", for errors
+  // What of the file takes effect at the start only, as text to compare with: everything but routes.
+  std::string fixed;
   std::vector<route::RouteOptions> routes;  // of the route gateway; empty: there is none
   Duration drain = Duration::zero();        // how long SIGTERM waits for connections to end; at most a day
 

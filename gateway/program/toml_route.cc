@@ -105,24 +105,24 @@ Result<route::RouteOptions> read_route(const TomlReader& reader, const toml::tab
 
 }  // namespace
 
-Result<std::vector<route::RouteOptions>> read_routes(const TomlReader& reader, const toml::node& node,
-                                                     std::span<const std::string> resolvers) {
+Result<void> read_routes(const TomlReader& reader, const toml::node& node, std::span<const std::string> resolvers,
+                         Settings& to) {
   const toml::array* const list = node.as_array();
   if (!list || list->empty() || !list->is_homogeneous(toml::node_type::table)) {
     return reader.refuse(node.source(), "route has to be written as [[route]]");
   }
-  std::vector<route::RouteOptions> routes;
   for (const toml::node& one : *list) {
     WAYPORT_TRY_ASSIGN(route::RouteOptions options, read_route(reader, *one.as_table(), resolvers));
-    for (const route::RouteOptions& other : routes) {
+    for (const route::RouteOptions& other : to.routes) {
       if (other.name == options.name) {
         return reader.refuse(one.source(),
                              "[[route]] name \"" + escape(options.name) + "\" is taken; each has its own");
       }
     }
-    routes.push_back(std::move(options));
+    to.routes.push_back(std::move(options));
+    to.route_places.push_back(reader.place(one.source()));
   }
-  return routes;
+  return {};
 }
 
 }  // namespace wayport::gateway

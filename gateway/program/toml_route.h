@@ -11,7 +11,7 @@
 namespace wayport::gateway {
 
 // REQUIRES: `node` is the value of "route". Errors name file, line and key.
-Result<std::vector<route::RouteOptions>> read_routes(const TomlReader& reader, const toml::node& node,
-                                                     std::span<const std::string> resolvers);
+Result<void> read_routes(const TomlReader& reader, const toml::node& node, std::span<const std::string> resolvers,
+                         Settings& to);
 
 }  // namespace wayport::gateway

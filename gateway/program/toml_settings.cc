@@ -68,13 +68,14 @@ Result<Settings> read_toml(std::string_view text, std::string_view name, std::sp
   const TomlReader reader(file);
   WAYPORT_TRY_ASSIGN(const toml::table document, reader.parse(text));
   Settings settings;
+  settings.fixed = text_without(document, {"route"});
   LinkSettings link_settings;
   BytesSet set;
   std::map<std::string, TomlKeys, std::less<>> tables = process_tables(settings);
   tables.emplace("link", link_keys(link_settings, set));
   for (const auto& [key, node] : document) {
     if (key.str() == "route") {
-      WAYPORT_TRY_ASSIGN(settings.routes, read_routes(reader, node, resolvers));
+      WAYPORT_TRY(read_routes(reader, node, resolvers, settings));
       continue;
     }
     const auto known = tables.find(key.str());

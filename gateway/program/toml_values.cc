@@ -1,6 +1,7 @@
 #include "wayport/gateway/program/toml_values.h"
 
 #include <cmath>
+#include <sstream>
 #include <utility>
 
 #include "wayport/base/bytes.h"
@@ -170,7 +171,19 @@ Result<toml::table> TomlReader::parse(std::string_view text) const {
 }
 
 std::unexpected<Error> TomlReader::refuse(const toml::source_region& where, std::string detail) const {
-  return invalid(file_ + ":" + std::to_string(where.begin.line) + ": " + std::move(detail));
+  return invalid(place(where) + ": " + std::move(detail));
+}
+
+std::string TomlReader::place(const toml::source_region& where) const {
+  return file_ + ":" + std::to_string(where.begin.line);
+}
+
+std::string text_without(const toml::table& document, std::initializer_list<std::string_view> tables) {
+  toml::table rest = document;
+  for (const std::string_view name : tables) rest.erase(name);
+  std::ostringstream text;
+  text << rest;
+  return std::move(text).str();
 }
 
 Result<void> TomlReader::read_table(const toml::table& table, std::string_view title, const TomlKeys& keys) const {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <string>
@@ -56,12 +57,17 @@ ReadValue seconds_to(Duration& to, double least = 0);  // a number, fractions in
 ReadValue addresses_to(std::vector<std::string>& to);  // as settings.h's listen_address()
 ReadValue settings_to(route::SettingsTable& to);       // a table of texts, numbers, flags, lists and tables
 
+// The tables of a document but those named, in an order and form of their own.
+std::string text_without(const toml::table& document, std::initializer_list<std::string_view> tables);
+
 class TomlReader {
  public:
   explicit TomlReader(std::string_view file) : file_(file) {}
 
   // "FILE: no TOML: ..." or the parsed document.
   Result<toml::table> parse(std::string_view text) const;
+  // "FILE:LINE".
+  std::string place(const toml::source_region& where) const;
   // "FILE:LINE: DETAIL".
   std::unexpected<Error> refuse(const toml::source_region& where, std::string detail) const;
   // `title` stands in front of keys in errors: "[log]".

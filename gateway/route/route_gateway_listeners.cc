@@ -142,6 +142,8 @@ void RouteListeners::Change::commit(const std::vector<ServedRoutePtr>& routes) {
       }
       incoming->reject({ErrorCode::internal, "accepted on a loop that is not the runtime's", {}});
     });
+    // The socket of a unix path is this listener's now, and so is the end of its file.
+    if (item.instead_of && !owner_.handed_over_) item.entry->listener->take_back();
     owner_.environment_->log.write(
         LogLevel::info, "route gateway listens",
         {{"route", routes[i]->options.name}, {"address", item.entry->listener->address().to_log()}});
