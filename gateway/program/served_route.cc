@@ -1,9 +1,26 @@
 #include "wayport/gateway/program/served_route.h"
 
 #include "wayport/gateway/program/route_metrics.h"
+#include "wayport/transport/address.h"
 
 namespace wayport::gateway {
 namespace {
+
+// Where else this process listens: no client of a route is to be led there by a wide rule. As configured: port 0 is
+// not known yet, and nobody else knows it either.
+std::vector<transport::Address> other_listeners(const Settings& settings) {
+  std::vector<std::string> texts;
+  if (settings.link) {
+    texts = settings.link->client_addresses;
+    texts.insert(texts.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
+  }
+  if (!settings.admin_address.empty()) texts.push_back(settings.admin_address);
+  std::vector<transport::Address> addresses;
+  for (const std::string& text : texts) {
+    if (const Result<transport::Address> address = transport::Address::parse(text)) addresses.push_back(*address);
+  }
+  return addresses;
+}
 
 route::RouteGatewayOptions options_of(const Settings& settings, transport::InheritedSockets& inherited,
                                       const transport::Transports& transports,
@@ -12,6 +29,7 @@ route::RouteGatewayOptions options_of(const Settings& settings, transport::Inher
   options.routes = settings.routes;
   options.drain = settings.drain;
   options.listen_options.inherited = &inherited;
+  options.also_own = other_listeners(settings);
   options.transports = &transports;
   options.resolvers = &resolvers;
   return options;

@@ -244,6 +244,15 @@ TEST(TomlSettings, RoutesAreRefusedByFileLineAndKey) {
               AllOf(StartsWith("f:1: "), HasSubstr("dns"), HasSubstr("ipHost, jwt, static")));
 }
 
+// toml++ asserts these.
+TEST(TomlSettings, ABrokenTableHeaderIsAnError) {
+  for (const char* const text : {"[.x", "[[[route]]", "[.]", "[[.x]]\n"}) {
+    const Result<Settings> read = read_text(text, "f");
+    ASSERT_FALSE(read) << text;
+    EXPECT_THAT(read.error().detail, StartsWith("f:1: no TOML: ")) << text;
+  }
+}
+
 TEST(TomlSettings, ErrorsNameFileLineAndKey) {
   const struct {
     const char* text;

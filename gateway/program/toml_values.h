@@ -5,8 +5,14 @@
 //   WAYPORT_TRY(reader.read_table(table, "[log]", keys));
 #pragma once
 
+// toml++ 3.3 asserts what some wrong files do ("[.x"), and where asserts are off tells the compiler that they do not. Here it
+// goes on, and then reports them.
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
 #define TOML_EXCEPTIONS 0
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include <cstdint>
 #include <functional>

@@ -162,7 +162,11 @@ TEST(PeerConfig, NamesFileLineAndKeyOfAProblemInYaml) {
   EXPECT_TRUE(broken.error().detail.starts_with("p.yaml:3: not yaml: ")) << broken.error().detail;
   const auto two = parse_yaml("print_body: true\n---\ncount_time: true\n", "p.yaml");
   ASSERT_FALSE(two);
-  EXPECT_EQ(two.error().detail, "p.yaml:3: a second document; a configuration has one");
+  EXPECT_EQ(two.error().detail, "p.yaml:2: a second document; a configuration has one");
+  // yaml-cpp takes it for documents without end.
+  const auto endless = parse_yaml(",a: 1\n", "p.yaml");
+  ASSERT_FALSE(endless);
+  EXPECT_EQ(endless.error().detail, "p.yaml:1: a second document; a configuration has one");
 }
 
 TEST(PeerConfig, NamesFileLineAndKeyOfAProblemInIni) {

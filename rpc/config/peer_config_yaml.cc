@@ -1,7 +1,9 @@
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <optional>
+#include <sstream>
 #include <string>
-#include <vector>
 
 #include "wayport/base/bytes.h"
 #include "wayport/rpc/config/config_entries.h"
@@ -55,6 +57,31 @@ void read_document(detail::ConfigCollector& collector, const YAML::Node& root) {
   }
 }
 
+// Sees where documents begin, and nothing of what is in them.
+class DocumentMarks final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { last = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  YAML::Mark last;
+};
+
+// Where it begins; nullopt: there is at most one.
+std::optional<YAML::Mark> second_document(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentMarks marks;
+  if (!parser.HandleNextDocument(marks) || !parser.HandleNextDocument(marks)) return std::nullopt;
+  return marks.last;
+}
+
 }  // namespace
 
 Result<PeerConfig> parse_yaml(std::string_view text, std::string_view file_name) {
@@ -62,11 +89,11 @@ Result<PeerConfig> parse_yaml(std::string_view text, std::string_view file_name)
   if (!collector.check_text(text)) return collector.finish();
   try {
     // Aliases are references in yaml-cpp, never copies; its depth is bounded by itself, the size by check_text().
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      collector.add_problem(line_of(documents[1].Mark()), "", "a second document; a configuration has one");
-    } else if (documents.size() == 1) {
-      read_document(collector, documents.front());
+    // LoadAll() never ends where a document takes no text (",a: 1"): it is not asked for more than one.
+    if (const std::optional<YAML::Mark> second = second_document(std::string(text))) {
+      collector.add_problem(line_of(*second), "", "a second document; a configuration has one");
+    } else {
+      read_document(collector, YAML::Load(std::string(text)));
     }
   } catch (const YAML::Exception& error) {
     collector.add_problem(line_of(error.mark), "", "not yaml: " + escape(error.msg));
