@@ -15,11 +15,11 @@ struct DeniedRange {
   IpNetwork network;
   const char* what;
 };
-const std::array<DeniedRange, 13>& denied_ranges() {
+const std::array<DeniedRange, 15>& denied_ranges() {
   static const auto range = [](const char* network, const char* what) {
     return DeniedRange{*IpNetwork::parse(network), what};
   };
-  static const std::array<DeniedRange, 13> ranges = {
+  static const std::array<DeniedRange, 15> ranges = {
       range("0.0.0.0/8", "of this network"),
       range("127.0.0.0/8", "loopback"),
       range("169.254.0.0/16", "link-local"),
@@ -27,11 +27,13 @@ const std::array<DeniedRange, 13>& denied_ranges() {
       range("255.255.255.255", "broadcast"),
       range("100.100.100.200", "a metadata service"),
       range("168.63.129.16", "a metadata service"),
+      range("192.0.0.192", "a metadata service"),
       range("::", "unspecified"),
       range("::1", "loopback"),
       range("fe80::/10", "link-local"),
       range("ff00::/8", "multicast"),
       range("fd00:ec2::254", "a metadata service"),
+      range("fd20:ce::254", "a metadata service"),
       // Where the IPv4 address stands in it depends on the network (RFC 8215).
       range("64:ff9b:1::/48", "local NAT64"),
   };
@@ -69,12 +71,17 @@ Result<std::string> rule_name(std::string_view text) {
   return std::string(target->name_for_rules());
 }
 
-// "[2001:db8::]/32" without the brackets; other texts as they are. nullopt: a bracket too few or too many.
-std::optional<std::string> without_brackets(std::string_view text) {
+// "[2001:db8::]/32" without the brackets; other texts as they are.
+Result<std::string> without_brackets(std::string_view text) {
   if (!text.starts_with('[')) return std::string(text);
   const std::size_t close = text.find(']');
-  if (close == std::string_view::npos) return std::nullopt;
-  return std::string(text.substr(1, close - 1)) + std::string(text.substr(close + 1));
+  if (close == std::string_view::npos) return invalid("a bracket is not closed");
+  const std::string_view behind = text.substr(close + 1);
+  if (!behind.empty() && !behind.starts_with('/')) {
+    return invalid("\"" + escape(behind, 32) +
+                   "\" behind the bracket is no prefix length, as in \"[2001:db8::]/32:443\"");
+  }
+  return std::string(text.substr(1, close - 1)) + std::string(behind);
 }
 
 AllowDecision refuse(std::string rule, std::string why) {
@@ -180,8 +187,8 @@ Result<AllowRule> AllowRule::parse(std::string_view text) {
     if (!bracketed && what.find(':') != std::string_view::npos) {
       return bad("an IPv6 network is written in brackets, as in \"[2001:db8::]/32:443\"");
     }
-    const std::optional<std::string> plain = without_brackets(what);
-    if (!plain) return bad("a bracket is not closed");
+    const Result<std::string> plain = without_brackets(what);
+    if (!plain) return bad(plain.error().detail);
     const bool is_network = bracketed || what.find('/') != std::string_view::npos || IpAddress::parse(what);
     if (is_network) {
       Result<IpNetwork> network = IpNetwork::parse(*plain);

@@ -83,6 +83,10 @@ TEST(AllowRule, SaysWhatIsWrong) {
       {"10.0.0/8:80", "is no IP address"},
       {"2001:db8::/32:80", "in brackets"},
       {"[2001:db8::/32:80", "a bracket is not closed"},
+      {"[::]1:80", "\"1\" behind the bracket is no prefix length"},
+      {"[2001:db8::]7:443", "\"7\" behind the bracket is no prefix length"},
+      {"[2001:db8::]]:443", "behind the bracket"},
+      {"[2001:db8::]/:443", "is no prefix length"},
       {"[10.0.0.1]:80", "brackets are for IPv6"},
       {"[fe80::1%eth0]:80", "is no IP address"},
       {"10.1:80", "neither a network nor a name"},
@@ -242,8 +246,8 @@ TEST(AllowList, TheUsualTricksAreRefused) {
         "[2001:0:1:1:0:0:80ff:fffe]:80", "[64:ff9b:1::7f00:1]:80", "[::ffff:0.0.0.0]:80",
         // Metadata services and other link-local addresses.
         "169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[::ffff:a9fe:a9fe]:80", "[64:ff9b::169.254.169.254]:80",
-        "[2002:a9fe:a9fe::]:80", "[fd00:ec2::254]:80", "169.254.170.2:80", "100.100.100.200:80", "168.63.129.16:80",
-        "[fe80::1]:80", "[febf::1]:80",
+        "[2002:a9fe:a9fe::]:80", "[fd00:ec2::254]:80", "[fd20:ce::254]:80", "192.0.0.192:80", "169.254.170.2:80",
+        "100.100.100.200:80", "168.63.129.16:80", "[fe80::1]:80", "[febf::1]:80",
         // Nobody in particular.
         "224.0.0.1:80", "239.255.255.250:1900", "255.255.255.255:80", "[ff02::1]:80", "[64:ff9b::e000:1]:80"}) {
     EXPECT_FALSE(allowed(none, text)) << text;

@@ -67,6 +67,11 @@ Result<Backend> Backend::parse(std::string_view text) {
   WAYPORT_TRY_ASSIGN(const transport::Address address, transport::Address::parse(text));
   WAYPORT_TRY_ASSIGN(backend.transport, transport_of(address, address.to_log()));
   WAYPORT_TRY_ASSIGN(backend.target, make_target(address.host(), address.port()));
+  // Written again it may be longer: what has to be escaped is.
+  if (const std::size_t size = backend.to_string().size(); size > kBytesMax) {
+    return fail(ErrorCode::invalid_argument, "a backend has at most " + std::to_string(kBytesMax) +
+                                                 " bytes, this one " + std::to_string(size) + " with what is escaped");
+  }
   return backend;
 }
 

@@ -36,11 +36,9 @@ class Operation final : public BackendDial, private TurnEnd {
       candidates_.push_back(std::move(candidate));
     }
     if (candidates_.empty()) return finish_refused();
-    if (attempts_max_ > 1) {
-      TimePoint limit = loop_.now();
-      for (unsigned i = 0; i < attempts_max_ && limit != kNever; ++i) limit = after(limit, options_.attempt_timeout);
-      loop_.arm(deadline_, limit);
-    }
+    limit_ = loop_.now();
+    for (unsigned i = 0; i < attempts_max_ && limit_ != kNever; ++i) limit_ = after(limit_, options_.attempt_timeout);
+    loop_.arm(deadline_, limit_);
     start_attempt();
   }
 
@@ -57,13 +55,14 @@ class Operation final : public BackendDial, private TurnEnd {
     void (Operation::*member)();
   };
 
-  Candidate& current() { return candidates_[turn_ % candidates_.size()]; }
+  Candidate& current() { return candidates_[turn_]; }
 
   void start_attempt() {
     ++attempts_;
     next_address_ = 0;
-    attempt_ends_ = after(loop_.now(), options_.attempt_timeout);
-    loop_.arm(attempt_deadline_, attempt_ends_);
+    timed_out_ = false;
+    attempt_ends_ = std::min(after(loop_.now(), options_.attempt_timeout), limit_);
+    if (attempt_ends_ < limit_) loop_.arm(attempt_deadline_, attempt_ends_);
     if (!current().addresses.empty()) return dial_next();
     const Target& target = current().backend.target;
     lookup_ = names_.lookup(loop_, target.host, target.port, [this](Result<std::vector<SocketAddress>> found) {
@@ -75,6 +74,7 @@ class Operation final : public BackendDial, private TurnEnd {
   void handle_lookup(Result<std::vector<SocketAddress>> found) {
     Candidate& candidate = current();
     if (!found) {
+      timed_out_ = found.error().code == ErrorCode::timed_out;
       note(RouteError::resolve_failed, found.error().to_string());
       return end_attempt();
     }
@@ -90,11 +90,9 @@ class Operation final : public BackendDial, private TurnEnd {
     AllowDecision decision = allow_->decide_addresses(candidate.backend.target, addresses);
     if (!decision.allowed()) {
       note(RouteError::forbidden, decision.why);
-      candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(turn_ % candidates_.size()));
-      if (candidates_.empty()) return finish_refused();
       --attempts_;  // nothing was tried
-      turn_ %= candidates_.size();
-      return start_attempt();
+      timed_out_ = false;
+      return end_attempt();
     }
     if (addresses.size() > options_.addresses_max) addresses.resize(options_.addresses_max);
     candidate.rule = std::move(decision.rule);
@@ -112,7 +110,7 @@ class Operation final : public BackendDial, private TurnEnd {
     }
     transport::DialOptions how;
     how.stream = options_.stream;
-    how.timeout = attempt_ends_ - loop_.now();
+    how.timeout = std::max(attempt_ends_ - loop_.now(), Duration(1));  // the deadline is of this turn
     const std::uint64_t id = ++dials_;
     std::string shown = to->to_log();
     underway_.push_back({id, nullptr});
@@ -132,6 +130,7 @@ class Operation final : public BackendDial, private TurnEnd {
       const Candidate& candidate = current();
       return finish(BackendStream{*std::move(stream), candidate.backend.to_log(), shown, candidate.rule, attempts_});
     }
+    timed_out_ = timed_out_ || stream.error().code == ErrorCode::timed_out;
     note(route_error_of_dial(stream.error()), stream.error().to_string());
     loop_.disarm(next_);
     if (next_address_ < current().addresses.size()) return dial_next();
@@ -149,13 +148,16 @@ class Operation final : public BackendDial, private TurnEnd {
     } else {
       note(RouteError::dial_timeout, "no connection to " + shown + limit);
     }
+    timed_out_ = true;
     end_attempt();
   }
   void handle_deadline() {
+    if (attempts_max_ == 1) return handle_attempt_deadline();  // the same time
+    const std::string limit = " in the time of all attempts";
     if (lookup_) {
-      note(RouteError::resolve_failed, "no address of " + current().backend.to_log() + " in the time of all attempts");
+      note(RouteError::resolve_failed, "no address of " + current().backend.to_log() + limit);
     } else if (!underway_.empty()) {
-      note(RouteError::dial_timeout, "no connection to " + current().backend.to_log() + " in the time of all attempts");
+      note(RouteError::dial_timeout, "no connection to " + current().backend.to_log() + limit);
     }
     finish_refused();
   }
@@ -163,9 +165,16 @@ class Operation final : public BackendDial, private TurnEnd {
   void end_attempt() {
     stop();
     if (attempts_ >= attempts_max_) return finish_refused();
-    ++turn_;
-    // A backend that was not tried yet need not wait.
-    if (turn_ < candidates_.size()) return start_attempt();
+    if (timed_out_) {
+      ++turn_;
+    } else {
+      candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(turn_));
+    }
+    if (candidates_.empty()) return finish_refused();
+    // A backend that was not tried yet need not wait, but only those are in the first round.
+    if (turn_ < candidates_.size() && first_round_) return start_attempt();
+    first_round_ = false;
+    turn_ %= candidates_.size();
     loop_.arm(retry_, after(loop_.now(), options_.retry_wait));
   }
 
@@ -217,6 +226,9 @@ class Operation final : public BackendDial, private TurnEnd {
   OnBackend on_done_;
   std::vector<Candidate> candidates_;
   std::size_t turn_ = 0;  // whose attempt it is
+  bool first_round_ = true;
+  bool timed_out_ = false;  // some part of this attempt
+  TimePoint limit_{};       // of all attempts
   unsigned attempts_ = 0;
   std::size_t next_address_ = 0;
   TimePoint attempt_ends_{};

@@ -4,10 +4,12 @@
 //                   '--> address --------------------------------------------------------^
 //
 // One attempt is for one backend: its addresses in order, the next one when one has failed or 250 ms later (RFC 8305);
-// the first that stands wins. 1 + retries attempts, which go around the backends. Each is bounded by attempt_timeout,
-// with the lookup, and all of them together by attempt_timeout x (1 + retries). A backend that the allow list refuses
-// is never dialed and costs no attempt. What is dialed is the address that was checked: an answer that changes later
-// changes nothing.
+// the first that stands wins. At most 1 + retries attempts, which go around the backends. A backend is tried again only
+// after a time-out: one that said no, cannot be reached or has no address says so again, and by the wait a client could
+// tell such a refusal from that of the allow list. Each attempt is bounded by attempt_timeout, with the lookup, and all
+// of them together by attempt_timeout x (1 + retries), names that turn out to be forbidden included. A backend that the
+// allow list refuses is never dialed and costs no attempt. What is dialed is the address that was checked: an answer
+// that changes later changes nothing.
 //
 // On the loop, never from inside the call; destroying the BackendDial cancels. The references outlive it.
 #pragma once
@@ -55,7 +57,7 @@ class SystemNameLookup final : public NameLookup {
 
 struct BackendDialOptions {
   Duration attempt_timeout = std::chrono::seconds(5);    // dial_timeout; over zero
-  unsigned retries = 2;                                  // dial_retry
+  unsigned retries = 2;                                  // dial_retry: attempts after the first
   Duration retry_wait = std::chrono::milliseconds(100);  // before a backend is tried again
   Duration address_wait = std::chrono::milliseconds(250);
   std::size_t addresses_max = 16;  // of one name, that are dialed; all of them are checked

@@ -24,6 +24,18 @@ std::string_view verdict_name(AllowDecision::Verdict verdict) noexcept {
   return "refused";
 }
 
+std::string_view result_text(ExplainOutcome outcome) noexcept {
+  switch (outcome) {
+    case ExplainOutcome::would_dial:
+      return "would be dialed";
+    case ExplainOutcome::depends:
+      return "depends on the addresses of the name, which was not looked up";
+    case ExplainOutcome::refused:
+      break;
+  }
+  return "refused";
+}
+
 class Operation final : public Explaining {
  public:
   Operation(Loop& loop, ExplainInput input, OnExplained on_done)
@@ -59,6 +71,11 @@ class Operation final : public Explaining {
     result_.how = std::move(outcome->how);
     result_.claims = std::move(outcome->claims);
     backends_ = std::move(outcome->backends);
+    if (backends_.empty()) {
+      result_.code = RouteError::internal;
+      result_.reason = "resolver \"" + input_.options->resolver + "\" named no backend";
+      return finish();
+    }
     next_backend();
   }
 
@@ -102,17 +119,26 @@ class Operation final : public Explaining {
     next_backend();
   }
 
+  void judge(const ExplainedBackend& told) {
+    const AllowDecision::Verdict verdict = told.decision.verdict;
+    if (verdict == AllowDecision::Verdict::refused) {
+      result_.code = RouteError::forbidden;
+      result_.reason = told.decision.why;
+    } else if (!told.lookup_error.empty()) {
+      result_.code = RouteError::resolve_failed;
+      result_.reason = told.lookup_error;
+    } else if (verdict == AllowDecision::Verdict::allowed) {
+      result_.outcome = ExplainOutcome::would_dial;
+    } else if (result_.outcome == ExplainOutcome::refused) {
+      result_.outcome = ExplainOutcome::depends;
+    }
+  }
+
   void finish() {
-    // The first backend that may be dialed is; without one, the last says why.
-    for (const ExplainedBackend& told : result_.backends) {
-      const bool refused = told.decision.verdict == AllowDecision::Verdict::refused;
-      if (!refused && told.lookup_error.empty()) {
-        result_.code.reset();
-        result_.reason.clear();
-        break;
-      }
-      result_.code = refused ? RouteError::forbidden : RouteError::resolve_failed;
-      result_.reason = refused ? told.decision.why : told.lookup_error;
+    for (const ExplainedBackend& told : result_.backends) judge(told);
+    if (result_.outcome != ExplainOutcome::refused) {
+      result_.code.reset();
+      result_.reason.clear();
     }
     OnExplained on_done = std::move(on_done_);
     Explanation result = std::move(result_);
@@ -131,6 +157,18 @@ class Operation final : public Explaining {
 
 }  // namespace
 
+std::string_view to_string(ExplainOutcome outcome) noexcept {
+  switch (outcome) {
+    case ExplainOutcome::would_dial:
+      return "would_dial";
+    case ExplainOutcome::depends:
+      return "depends";
+    case ExplainOutcome::refused:
+      return "refused";
+  }
+  return "unknown";
+}
+
 std::string Explanation::to_text() const {
   std::string text = "route     " + route + "\nresolver  " + resolver + "\nidentify  " + identify + "\n";
   if (!how.empty()) text += "resolved  by " + how + "\n";
@@ -142,7 +180,8 @@ std::string Explanation::to_text() const {
     for (const std::string& address : told.addresses) text += "  address: " + address + "\n";
     if (!told.lookup_error.empty()) text += "  lookup: " + told.lookup_error + "\n";
   }
-  text += code ? "refused   " + std::string(to_string(*code)) + ": " + reason + "\n" : "result    would be dialed\n";
+  text += code ? "refused   " + std::string(route::to_string(*code)) + ": " + reason + "\n"
+               : "result    " + std::string(result_text(outcome)) + "\n";
   return text;
 }
 
@@ -152,9 +191,10 @@ std::string Explanation::to_json() const {
   object["route"] = route;
   object["resolver"] = resolver;
   object["identify"] = identify;
+  object["outcome"] = std::string(route::to_string(outcome));
   object["would_dial"] = would_dial();
   if (code) {
-    object["code"] = std::string(to_string(*code));
+    object["code"] = std::string(route::to_string(*code));
     object["reason"] = reason;
   }
   object["how"] = how;

@@ -5,9 +5,10 @@
 //   auto running = explain(loop, input, identify, [](Explanation result) { fputs(result.to_text()...); });
 //
 // On the loop; destroying the Explaining cancels. A resolver that waits (etcd) is waited for: bound it from outside.
-// Names are looked up only if `names` is given.
+// Names are looked up only if `names` is given; without it, a name that may be looked up is judged by nobody yet.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,6 +25,13 @@
 
 namespace wayport::route {
 
+enum class ExplainOutcome : std::uint8_t {
+  would_dial,
+  depends,  // on the addresses of a name that was not looked up
+  refused,
+};
+std::string_view to_string(ExplainOutcome outcome) noexcept;
+
 struct ExplainedBackend {
   std::string backend;    // as named
   std::string transport;  // that it is dialed by
@@ -37,14 +45,16 @@ struct Explanation {
   std::string route;
   std::string resolver;
   std::string identify;  // escaped; of tokens only their length
-  // Why there is no backend: of the resolver, or of the last backend.
+  // would_dial if one of the backends would be; else depends if one of them may be.
+  ExplainOutcome outcome = ExplainOutcome::refused;
+  // Why there is no backend: of the resolver, or of the last backend. Only of `refused`.
   std::optional<RouteError> code{};
   std::string reason{};
   std::string how{};  // what the resolver says
   std::vector<std::pair<std::string, std::string>> claims{};
   std::vector<ExplainedBackend> backends{};
 
-  bool would_dial() const noexcept { return !code; }
+  bool would_dial() const noexcept { return outcome == ExplainOutcome::would_dial; }
   std::string to_text() const;  // lines
   std::string to_json() const;  // one object, no line end
 };

@@ -14,6 +14,7 @@
 namespace wayport::route {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -101,7 +102,13 @@ TEST_F(ExplainTest, SaysWhyNot) {
 
 TEST_F(ExplainTest, NamesAreLookedUpOnlyIfAsked) {
   const Explanation without = ask("a.cdn.example:443");
-  EXPECT_TRUE(without.would_dial());
+  EXPECT_EQ(without.outcome, ExplainOutcome::depends);
+  EXPECT_FALSE(without.would_dial());
+  EXPECT_FALSE(without.code.has_value());
+  EXPECT_THAT(without.to_text(),
+              AllOf(HasSubstr("result    depends on the addresses of the name, which was not looked"),
+                    Not(HasSubstr("would be dialed"))));
+  EXPECT_THAT(without.to_json(), AllOf(HasSubstr(R"("outcome":"depends")"), HasSubstr(R"("would_dial":false)")));
   EXPECT_EQ(without.backends.at(0).decision.verdict, AllowDecision::Verdict::resolve);
   EXPECT_THAT(without.to_text(), HasSubstr("  depends on its addresses: a.cdn.example:443 may be looked up by rule"));
   FixedNames good({"93.184.216.34"});
@@ -113,6 +120,37 @@ TEST_F(ExplainTest, NamesAreLookedUpOnlyIfAsked) {
   EXPECT_THAT(refused.reason, HasSubstr("169.254.169.254"));
   FixedNames none({});
   EXPECT_EQ(ask("a.cdn.example:443", &none).code, RouteError::resolve_failed);
+  EXPECT_EQ(ask("a.cdn.example:443", &none).outcome, ExplainOutcome::refused);
+}
+
+TEST_F(ExplainTest, TheBestOfSeveralBackendsCounts) {
+  options.resolver = "static";
+  options.resolver_settings = {
+      {"order", "first"},
+      {"backends", SettingsTable{{"some", SettingsList{"192.168.0.1:80", "a.cdn.example:443", "192.168.0.2:80"}},
+                                 {"sure", SettingsList{"a.cdn.example:443", "10.0.0.1:7001", "192.168.0.2:80"}},
+                                 {"none", SettingsList{"192.168.0.1:80", "192.168.0.2:80"}}}}};
+  EXPECT_EQ(ask("some").outcome, ExplainOutcome::depends);
+  EXPECT_EQ(ask("sure").outcome, ExplainOutcome::would_dial);
+  EXPECT_FALSE(ask("sure").code.has_value());
+  const Explanation none = ask("none");
+  EXPECT_EQ(none.outcome, ExplainOutcome::refused);
+  EXPECT_THAT(none.reason, HasSubstr("192.168.0.2")) << "the last says why";
+}
+
+TEST_F(ExplainTest, NoBackendAtAllIsNotDialed) {
+  class Nobody final : public ImmediateResolver {
+    ResolveOutcome resolve_now(const ResolveRequest&) const override { return Resolved{.how = "by accident"}; }
+  };
+  std::optional<Explanation> result;
+  const auto explaining = explain(
+      loop, {.options = &options, .resolver = std::make_shared<Nobody>(), .allow = std::make_shared<AllowList>()}, "x",
+      [&](Explanation got) { result = std::move(got); });
+  loop.drain();
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->outcome, ExplainOutcome::refused);
+  EXPECT_EQ(result->code, RouteError::internal);
+  EXPECT_THAT(result->to_text(), HasSubstr("refused   internal: resolver \"ipHost\" named no backend"));
 }
 
 TEST_F(ExplainTest, JsonHasTheSame) {

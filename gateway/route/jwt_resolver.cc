@@ -230,6 +230,9 @@ class JwtResolver final : public ImmediateResolver {
       return {};
     }
     WAYPORT_TRY_ASSIGN(const Loaded loaded, load());
+    if (loaded.keys == 0) {
+      return fail(ErrorCode::invalid_argument, "key_directory " + escape(settings_.key_directory) + " has no key");
+    }
     take(loaded);
     return {};
   }
@@ -258,6 +261,11 @@ class JwtResolver final : public ImmediateResolver {
     if (loaded->fingerprint == fingerprint_) return;
     take(*loaded);
     reloads_.fetch_add(1, std::memory_order_relaxed);
+    if (loaded->keys == 0) {
+      log_.write(LogLevel::error, "no key of tokens is left: every token is refused until there is one",
+                 {{"route", route_}, {"key_directory", settings_.key_directory}});
+      return;
+    }
     log_.write(LogLevel::info, "keys of tokens were read again", {{"route", route_}, {"keys", loaded->keys}});
   }
 
@@ -273,7 +281,7 @@ class JwtResolver final : public ImmediateResolver {
 
  private:
   struct Loaded {
-    std::shared_ptr<const JwtVerifier> verifier;
+    std::shared_ptr<const JwtVerifier> verifier;  // nullptr: there is no key
     std::size_t keys = 0;
     std::uint64_t fingerprint = 0;  // of what the keys were made of
   };
@@ -308,6 +316,7 @@ class JwtResolver final : public ImmediateResolver {
       keys.push_back(*std::move(key));
     }
     loaded.keys = keys.size();
+    if (keys.empty()) return loaded;  // an empty directory: the last key was revoked
     WAYPORT_TRY_ASSIGN(JwtVerifier verifier, JwtVerifier::make(std::move(keys), settings_.options));
     loaded.verifier = std::make_shared<const JwtVerifier>(std::move(verifier));
     return loaded;
@@ -329,6 +338,7 @@ class JwtResolver final : public ImmediateResolver {
       const std::lock_guard lock(mutex_);
       verifier = verifier_;
     }
+    if (!verifier) return refuse(RouteError::unauthorized, "there is no key: every token is refused");
     Result<JwtClaims> claims = verifier->verify(request.identify, now());
     if (!claims) return refuse(RouteError::unauthorized, claims.error().to_string());
     const std::string key =
@@ -376,7 +386,7 @@ class JwtResolver final : public ImmediateResolver {
   std::uint64_t fingerprint_ = 0;
   std::string last_failure_;
   mutable std::mutex mutex_;
-  std::shared_ptr<const JwtVerifier> verifier_;  // by mutex_
+  std::shared_ptr<const JwtVerifier> verifier_;  // by mutex_; nullptr: no key
   mutable std::atomic<std::uint64_t> verified_{0}, unsigned_{0}, refused_{0}, reloads_{0}, failures_{0}, keys_{0};
   Periodic reload_timer_;
 };

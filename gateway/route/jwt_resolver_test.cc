@@ -200,6 +200,32 @@ TEST_F(JwtResolverTest, KeysOfADirectoryComeAndGoWithTheirFiles) {
   EXPECT_EQ(counter(*resolver, "keys"), 1u);
 }
 
+TEST_F(JwtResolverTest, TheLastKeyOfADirectoryCanBeRevoked) {
+  file("one.HS256.secret", secret());
+  const auto resolver = make({{"leeway", "0s"}, {"key_directory", directory}});
+  EXPECT_TRUE(ask(*resolver, token("hs256-valid")).has_value());
+  std::filesystem::remove(directory + "/one.HS256.secret");
+  loop.advance(seconds(10));
+  const ResolveOutcome refused = ask(*resolver, token("hs256-valid"));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, RouteError::unauthorized);
+  EXPECT_THAT(refused.error().reason, HasSubstr("there is no key"));
+  EXPECT_EQ(counter(*resolver, "keys"), 0u);
+  EXPECT_EQ(counter(*resolver, "key_reload_failures"), 0u);
+  loop.advance(seconds(60));
+  EXPECT_EQ(log.count("no key of tokens is left"), 1u);
+  EXPECT_EQ(counter(*resolver, "key_reloads"), 1u);
+  file("two.HS256.secret", secret());
+  loop.advance(seconds(10));
+  EXPECT_TRUE(ask(*resolver, token("hs256-valid")).has_value());
+  // A directory that cannot be listed says nothing about its keys.
+  std::filesystem::remove_all(directory);
+  loop.advance(seconds(10));
+  EXPECT_TRUE(ask(*resolver, token("hs256-valid")).has_value());
+  EXPECT_EQ(counter(*resolver, "keys"), 1u);
+  EXPECT_EQ(counter(*resolver, "key_reload_failures"), 1u);
+}
+
 TEST_F(JwtResolverTest, UnsignedTokensAreAcceptedOnlyByTheirLoudName) {
   const auto resolver = make({{"unsafe_accept_unsigned_tokens", true}, {"leeway", "0s"}});
   EXPECT_GT(log.count("TOKENS ARE NOT VERIFIED"), 0u);

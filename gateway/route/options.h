@@ -53,9 +53,10 @@ struct RouteOptions {
   std::size_t identify_bytes_max = kIdentifyBytesMax;
   Duration connect_timeout = std::chrono::seconds(10);  // from accept to the whole identify
   Duration dial_timeout = std::chrono::seconds(5);      // each attempt
-  unsigned dial_retry = 2;                              // attempts after the first; the original always makes three
-  std::size_t addresses_max = 16;                       // of a backend's name, that are dialed
-  std::string success_message = "ok";                   // bytes; success_resp_message of the original, decoded
+  // Attempts after the first: at other backends, or again after a time-out. The original always makes three.
+  unsigned dial_retry = 2;
+  std::size_t addresses_max = 16;      // of a backend's name, that are dialed
+  std::string success_message = "ok";  // bytes; success_resp_message of the original, decoded
 
   Duration idle_timeout = Duration::zero();         // of a relay; 0: none
   Duration linger_time = std::chrono::seconds(30);  // of a relay after the first end; 0: none

@@ -167,6 +167,46 @@ TEST_F(ResolverTest, TheTableOfAFileIsReadAgainWhenItChanges) {
   EXPECT_EQ(ask(*resolver, "orders"), "10.0.0.8:80");
 }
 
+TEST_F(ResolverTest, TheTableOfAFileIsReadOnlyIfTheFileIsAnother) {
+  using std::chrono::hours;
+  const auto an_hour_ago = std::filesystem::file_time_type::clock::now() - hours(1);
+  const std::string path = file("stamped", "orders 10.0.0.1:80\n");
+  std::filesystem::last_write_time(path, an_hour_ago);
+  const auto resolver = make("static", {{"file", path}, {"reload_interval", "5s"}});
+  loop.advance(seconds(500));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 1u);
+  // The same size; only the times tell, in the end by nanoseconds.
+  file("stamped", "orders 10.0.0.2:80\n");
+  std::filesystem::last_write_time(path, an_hour_ago + std::chrono::nanoseconds(1));
+  loop.advance(seconds(500));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 2u);
+  EXPECT_EQ(ask(*resolver, "orders"), "10.0.0.2:80");
+  // Another file of that name, with the time and the size of the one before.
+  const std::string other = file("stamped.new", "orders 10.0.0.3:80\n");
+  std::filesystem::last_write_time(other, an_hour_ago + std::chrono::nanoseconds(1));
+  std::filesystem::rename(other, path);
+  loop.advance(seconds(500));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 3u);
+  EXPECT_EQ(ask(*resolver, "orders"), "10.0.0.3:80");
+  // A broken one is read once, and counted until it is mended.
+  file("stamped", "broken\n");
+  std::filesystem::last_write_time(path, an_hour_ago);
+  loop.advance(seconds(50));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 4u);
+  EXPECT_EQ(counter(*resolver, "table_reload_failures"), 10u);
+  // Who was written a moment ago may be written again within one tick of the file system's clock.
+  file("stamped", "orders 10.0.0.4:80\n");
+  loop.advance(seconds(10));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 6u);
+  // The operator's wish.
+  std::filesystem::last_write_time(path, an_hour_ago);
+  loop.advance(seconds(50));
+  EXPECT_EQ(counter(*resolver, "table_reads"), 7u);
+  resolver->reload();
+  EXPECT_EQ(counter(*resolver, "table_reads"), 8u);
+  EXPECT_EQ(counter(*resolver, "table_reloads"), 3u);
+}
+
 TEST_F(ResolverTest, EtcdSettingsAreChecked) {
   EXPECT_THAT(why_not("etcd"), HasSubstr("endpoints has to name at least one"));
   EXPECT_THAT(why_not("etcd", {{"endpoints", "http://127.0.0.1:1"}, {"prefix", ""}}), HasSubstr("prefix is empty"));

@@ -15,7 +15,7 @@ struct RouteCounters {
   // Now.
   Gauge handshakes;  // from accept to the relay, or to the end of a refused client
   Gauge relays;
-  Gauge splicing;  // relays whose bytes do not pass through the process; as of the last look (once a second)
+  Gauge splicing;  // relays whose bytes do not pass through the process; as of the last look (each, once a second)
 
   Counter accepted;  // let in; handshakes of transports (TLS, HTTP) that failed are the listeners' (ListenerCounters)
   // What was refused, by code; `overloaded` are those that a limit refused at accept.

@@ -270,7 +270,9 @@ Result<void> RouteGateway::Implementation::apply(std::vector<RouteOptions> wante
   }
   WAYPORT_TRY_ASSIGN(const std::unique_ptr<RouteListeners::Change> change, listeners->prepare(listens));
   const std::vector<Address> bound = change->addresses();
-  WAYPORT_TRY_ASSIGN(const std::vector<OwnEndpoint> own, own_endpoints(bound));
+  std::vector<Address> own_addresses = bound;
+  own_addresses.insert(own_addresses.end(), options.also_own.begin(), options.also_own.end());
+  WAYPORT_TRY_ASSIGN(const std::vector<OwnEndpoint> own, own_endpoints(own_addresses));
 
   std::map<std::string, ServedRoutePtr, std::less<>> now;
   std::vector<ServedRoutePtr> in_order;

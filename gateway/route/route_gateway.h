@@ -37,6 +37,7 @@
 #include "wayport/gateway/route/options.h"
 #include "wayport/gateway/route/resolver_registry.h"
 #include "wayport/gateway/route/route_counters.h"
+#include "wayport/transport/address.h"
 #include "wayport/transport/transports.h"
 
 namespace wayport::route {
@@ -46,6 +47,9 @@ struct RouteGatewayOptions {
   // How long a close waits for connections to end by themselves, after it stopped accepting. 0: not at all. At most one
   // day.
   Duration drain = Duration::zero();
+  // Where other parts of this process listen, as bound (the admin listener, the link gateway's): the gateway's own, too,
+  // which an allow list allows only by name (allow_list.h). Read by start(); reloads go by the same.
+  std::vector<transport::Address> also_own{};
   // Of all routes. `loops`, `log` and `counters` are filled in if they are empty; `stream` and `handshake_timeout` are
   // each route's own (relay_high_water_bytes, connect_timeout), and its limits.handshakes_max holds for handshakes of
   // transports as well.

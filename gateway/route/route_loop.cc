@@ -8,8 +8,9 @@
 namespace wayport::route {
 namespace {
 
+// Each connection is looked at once in this time.
 constexpr Duration kLookEvery = std::chrono::seconds(1);
-// Connections that are looked at in one turn.
+// Connections that are looked at in one turn; with more of them, the turns come more often.
 constexpr std::size_t kLookAtMost = 4096;
 // What is queued when a gateway closes may leave for so long.
 constexpr transport::Linger kFarewell{std::chrono::seconds(1)};
@@ -61,7 +62,9 @@ Duration RouteLoop::draw_delay(const RouteOptions& options) noexcept {
 // --- looking ---
 
 void RouteLoop::look_soon() {
-  if (!Timer::armed()) loop_.arm(*this, after(loop_.now(), kLookEvery));
+  if (Timer::armed()) return;
+  const std::size_t turns = std::max<std::size_t>((connection_count_ + kLookAtMost - 1) / kLookAtMost, 1);
+  loop_.arm(*this, after(loop_.now(), kLookEvery / static_cast<Duration::rep>(turns)));
 }
 
 void RouteLoop::on_timer() {

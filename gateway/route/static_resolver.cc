@@ -1,6 +1,10 @@
 #include "wayport/gateway/route/static_resolver.h"
 
+#include <sys/stat.h>
+
 #include <atomic>
+#include <ctime>
+#include <optional>
 
 #include "wayport/base/bytes.h"
 #include "wayport/gateway/program/files.h"
@@ -53,6 +57,33 @@ Result<StaticSettings> read_settings(const SettingsTable& table) {
   return settings;
 }
 
+// What shows that a file is another one.
+struct FileStamp {
+  // nullopt: it cannot be looked at.
+  static std::optional<FileStamp> of(const std::string& path) {
+    struct stat found = {};
+    if (::stat(path.c_str(), &found) != 0) return std::nullopt;
+    return FileStamp{nanoseconds(found.st_mtim), nanoseconds(found.st_ctim), found.st_size, found.st_dev, found.st_ino};
+  }
+  // Clocks of file systems tick in milliseconds, some in seconds: a file that has just been written may be written again
+  // and look the same.
+  bool settled() const {
+    timespec now = {};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    constexpr std::int64_t kTick = 2'000'000'000;
+    return nanoseconds(now) - modified > kTick;
+  }
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+
+  static std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+  std::int64_t modified;
+  std::int64_t changed;  // also by who sets the time of modification
+  off_t size;
+  dev_t device;
+  ino_t inode;
+};
+
 class StaticResolver final : public ImmediateResolver {
  public:
   StaticResolver(StaticSettings settings, const ResolverContext& context)
@@ -61,13 +92,14 @@ class StaticResolver final : public ImmediateResolver {
         route_(context.route),
         lookup_("the static table", settings_.order),
         reload_timer_(context.loop, settings_.file.empty() ? Duration::zero() : settings_.reload_interval,
-                      [this] { reload(); }) {}
+                      [this] { look(); }) {}
 
   Result<void> begin() {
     if (settings_.file.empty()) {
       lookup_.replace(settings_.inline_table);
       return {};
     }
+    stamp_ = settled_stamp();
     return read_file();
   }
 
@@ -75,7 +107,34 @@ class StaticResolver final : public ImmediateResolver {
 
   void reload() override {
     if (settings_.file.empty()) return;
-    if (const Result<void> done = read_file(); !done) {
+    stamp_ = settled_stamp();
+    last_outcome_ = read_file();
+    tell_outcome();
+  }
+
+  std::vector<ResolverCounter> counters() const override {
+    return {{"resolved", lookup_.resolved()},
+            {"unknown", lookup_.unknown()},
+            {"table_reads", reads_.load(std::memory_order_relaxed)},
+            {"table_reloads", reloads_.load(std::memory_order_relaxed)},
+            {"table_reload_failures", failures_.load(std::memory_order_relaxed)},
+            {"entries", lookup_.size()}};
+  }
+
+ private:
+  // From before a read, so that what is written meanwhile shows. nullopt: the next look reads in any case.
+  std::optional<FileStamp> settled_stamp() const {
+    std::optional<FileStamp> stamp = FileStamp::of(settings_.file);
+    if (stamp && !stamp->settled()) stamp.reset();
+    return stamp;
+  }
+  // Large tables are not read every few seconds only to find that nothing has changed, nor are broken ones.
+  void look() {
+    if (!stamp_ || stamp_ != FileStamp::of(settings_.file)) return reload();
+    tell_outcome();
+  }
+  void tell_outcome() {
+    if (const Result<void>& done = last_outcome_; !done) {
       failures_.fetch_add(1, std::memory_order_relaxed);
       if (done.error().detail == last_failure_) return;
       last_failure_ = done.error().detail;
@@ -85,17 +144,8 @@ class StaticResolver final : public ImmediateResolver {
     }
     last_failure_.clear();
   }
-
-  std::vector<ResolverCounter> counters() const override {
-    return {{"resolved", lookup_.resolved()},
-            {"unknown", lookup_.unknown()},
-            {"table_reloads", reloads_.load(std::memory_order_relaxed)},
-            {"table_reload_failures", failures_.load(std::memory_order_relaxed)},
-            {"entries", lookup_.size()}};
-  }
-
- private:
   Result<void> read_file() {
+    reads_.fetch_add(1, std::memory_order_relaxed);
     WAYPORT_TRY_ASSIGN(std::string text,
                        gateway::read_file(settings_.file, settings_.limits.text_bytes_max, gateway::Links::follow));
     if (has_read_ && text == text_) return {};
@@ -119,10 +169,12 @@ class StaticResolver final : public ImmediateResolver {
   Log& log_;
   const std::string route_;
   TableLookup lookup_;
-  std::string text_;  // of the file, as it was read last
+  std::string text_;                // of the file, as it was read last
+  std::optional<FileStamp> stamp_;  // of the last read
+  Result<void> last_outcome_;
   bool has_read_ = false;
   std::string last_failure_;
-  std::atomic<std::uint64_t> reloads_{0}, failures_{0};
+  std::atomic<std::uint64_t> reads_{0}, reloads_{0}, failures_{0};
   Periodic reload_timer_;
 };
 

@@ -1,5 +1,6 @@
 #include "wayport/tools/wayport/route_explain.h"
 
+#include <algorithm>
 #include <fstream>
 #include <future>
 #include <iterator>
@@ -41,15 +42,51 @@ std::string identify_of(const RouteExplainOptions& options, Console& console) {
   return text;
 }
 
-Result<std::shared_ptr<const route::AllowList>> allow_list_of(const route::RouteOptions& route) {
-  WAYPORT_TRY_ASSIGN(route::AllowList allow, route::AllowList::parse(route.allow));
+// Where the process listens, whichever part of it. Ports that the kernel chooses are not known here.
+Result<std::vector<route::OwnEndpoint>> own_endpoints_of(const gateway::Settings& settings) {
+  std::vector<std::string> texts;
+  for (const route::RouteOptions& route : settings.routes) {
+    texts.insert(texts.end(), route.listen.begin(), route.listen.end());
+  }
+  if (settings.link) {
+    for (const auto* const more : {&settings.link->client_addresses, &settings.link->server_addresses}) {
+      texts.insert(texts.end(), more->begin(), more->end());
+    }
+  }
   std::vector<transport::Address> listeners;
-  for (const std::string& text : route.listen) {
+  for (const std::string& text : texts) {
     WAYPORT_TRY_ASSIGN(listeners.emplace_back(), transport::Address::parse(text));
   }
-  WAYPORT_TRY_ASSIGN(std::vector<route::OwnEndpoint> own, route::own_endpoints(listeners));
+  if (!settings.admin_address.empty()) {
+    WAYPORT_TRY_ASSIGN(transport::Address admin, transport::Address::parse(settings.admin_address));
+    // Nobody else's without a host.
+    if (admin.host().empty()) admin = transport::Address::of("tcp", "127.0.0.1", admin.port());
+    listeners.push_back(std::move(admin));
+  }
+  return route::own_endpoints(listeners);
+}
+
+Result<std::shared_ptr<const route::AllowList>> allow_list_of(const route::RouteOptions& route,
+                                                              std::vector<route::OwnEndpoint> own) {
+  WAYPORT_TRY_ASSIGN(route::AllowList allow, route::AllowList::parse(route.allow));
   allow.set_own(std::move(own));
   return std::make_shared<const route::AllowList>(std::move(allow));
+}
+
+int worse(int a, int b) noexcept {
+  if (a == kExitFailure || b == kExitFailure) return kExitFailure;
+  return std::max(a, b);
+}
+int exit_code_of(route::ExplainOutcome outcome) noexcept {
+  switch (outcome) {
+    case route::ExplainOutcome::would_dial:
+      return kExitSuccess;
+    case route::ExplainOutcome::depends:
+      return kExitDepends;
+    case route::ExplainOutcome::refused:
+      break;
+  }
+  return kExitFailure;
 }
 
 // Everything that one explanation needs, on the loop from its making to its end.
@@ -68,6 +105,8 @@ int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console&
   const route::ResolverRegistry resolvers = route::default_resolvers();
   Result<gateway::Settings> settings = read_settings(options, resolvers.names());
   if (!settings) return complain(settings.error());
+  const Result<std::vector<route::OwnEndpoint>> own = own_endpoints_of(*settings);
+  if (!own) return complain(own.error());
   if (!options.route.empty()) {
     std::erase_if(settings->routes, [&](const route::RouteOptions& route) { return route.name != options.route; });
   }
@@ -82,7 +121,7 @@ int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console&
   Loop& loop = runtime.loop(0);
   int exit_code = kExitSuccess;
   for (const route::RouteOptions& route : settings->routes) {
-    const Result<std::shared_ptr<const route::AllowList>> allow = allow_list_of(route);
+    const Result<std::shared_ptr<const route::AllowList>> allow = allow_list_of(route, *own);
     if (!allow) return complain(allow.error());
     std::promise<Result<route::Explanation>> promise;
     std::future<Result<route::Explanation>> explained = promise.get_future();
@@ -113,7 +152,8 @@ int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console&
     const Result<route::Explanation> result = explained.get();
     if (!result) return complain(result.error());
     console.out << (options.json ? result->to_json() + "\n" : result->to_text());
-    if (!result->would_dial()) exit_code = kExitFailure;
+    if (!options.json && result->outcome == route::ExplainOutcome::depends) console.out << "          see --lookup\n";
+    exit_code = worse(exit_code, exit_code_of(result->outcome));
   }
   return exit_code;
 }

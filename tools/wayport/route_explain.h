@@ -8,8 +8,12 @@
 
 namespace wayport::tools {
 
-// One explanation for each route of the file, or of the one that is named. 0: each of them would dial; 1: one would not, and
-// says why; 2: the file, its resolver or the route's name is wrong.
+// The addresses of a name decide, and --lookup was not given.
+inline constexpr int kExitDepends = 3;
+
+// One explanation for each route of the file, or of the one that is named. kExitSuccess: each of them would dial;
+// kExitFailure: one would not, and says why; kExitDepends: none would not, but of one it depends on addresses that were
+// not looked up; kExitUsage: the file, its resolver or the route's name is wrong.
 int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console& console);
 
 }  // namespace wayport::tools

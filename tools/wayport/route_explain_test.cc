@@ -60,6 +60,40 @@ TEST_F(ExplainTest, ARefusalIsExitCodeOneAndHasItsReason) {
   EXPECT_EQ(run({.config = {}, .identify = "nonsense", .route = "orders"}), kExitFailure);
 }
 
+TEST_F(ExplainTest, ANameThatWasNotLookedUpIsExitCodeThree) {
+  const RouteExplainOptions options{.config = {}, .identify = "backend.example:7001", .route = "players"};
+  EXPECT_EQ(run(options), kExitDepends);
+  EXPECT_THAT(out.str(),
+              AllOf(HasSubstr("depends on the addresses"), HasSubstr("--lookup"), Not(HasSubstr("would be dialed"))));
+  // One of all routes refuses: that is the answer.
+  EXPECT_EQ(run({.config = {}, .identify = "backend.example:7001"}), kExitFailure);
+}
+
+TEST_F(ExplainTest, WhateverTheProcessListensOnIsItsOwn) {
+  file = R"([link]
+client_address = "tcp://10.0.0.5:7010"
+server_address = "tcp://10.0.0.5:7011"
+server_auth_key = "0123456789abcdef"
+[admin]
+address = ":7012"
+[[route]]
+name = "players"
+listen = "tcp://10.0.0.5:7001"
+allow = ["10.0.0.0/8:7000-7999", "127.0.0.0/8:7000-7999"]
+[[route]]
+name = "others"
+listen = "tcp://10.0.0.5:7002"
+allow = ["10.0.0.0/8:7000-7999"]
+)";
+  for (const char* const own : {"10.0.0.5:7001", "10.0.0.5:7002", "10.0.0.5:7010", "10.0.0.5:7011", "127.0.0.1:7012"}) {
+    EXPECT_EQ(run({.config = {}, .identify = own, .route = "players"}), kExitFailure) << own << err.str();
+    EXPECT_THAT(out.str(), HasSubstr("where this gateway listens")) << own;
+  }
+  for (const char* const other : {"10.0.0.5:7003", "10.0.0.6:7001", "127.0.0.1:7013", "10.0.0.5:7012"}) {
+    EXPECT_EQ(run({.config = {}, .identify = other, .route = "players"}), kExitSuccess) << other << err.str();
+  }
+}
+
 TEST_F(ExplainTest, AllRoutesUnlessOneIsNamedAndJsonForPrograms) {
   EXPECT_EQ(run({.config = {}, .identify = "-", .json = true}, "orders\n"), kExitFailure);
   std::istringstream lines(out.str());
