@@ -19,6 +19,12 @@ std::uint32_t clamp_to_32_bits(std::size_t bytes) {
   return static_cast<std::uint32_t>(std::min<std::size_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
 }
 
+// What cannot be reset refuses this, or ignores it, and is closed as ever.
+void reset_when_closed(int fd) noexcept {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  static_cast<void>(::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+}
+
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 }  // namespace
@@ -114,6 +120,7 @@ void FdStream::shutdown_write() {
 
 void FdStream::close(CloseReason reason, Linger linger) {
   if (told_closed_) return;
+  if (linger.time < Duration::zero() && fd_) reset_when_closed(fd_.get());
   const bool at_once = linger.time <= Duration::zero() || !events_;
   const TimePoint due = linger.time < kNever - loop_.now() ? loop_.now() + linger.time : kNever;
   if (!closing_) {

@@ -5,8 +5,12 @@
 // writes until the kernel is full or the queue is empty; on_writable() comes once per flush, and what it writes leaves
 // in the next turn, so a fast pair cannot hold the loop.
 //
-// Abort is a plain close(2): the kernel sends FIN, or RST if bytes are unread. Idle, the object is all there is: no
-// buffer, no timer; the closing state is allocated when a close needs one.
+// Abort is a plain close(2): the kernel sends FIN, or RST if bytes are unread. A FIN reads as an end in order, also to a
+// peer that was owed more. Whoever must not let that happen closes with a negative linger: an abort as a reset, RST
+// on tcp. A unix socket knows no resets and ends as ever. Other streams take a negative linger as zero, and
+// layers hand it down, so tls over tcp resets as well.
+//
+// Idle, the object is all there is: no buffer, no timer; the closing state is allocated when a close needs one.
 #pragma once
 
 #include <memory>

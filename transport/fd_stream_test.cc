@@ -612,6 +612,42 @@ TEST_F(FdStreamTest, MayBeClosedInsideEveryCallback) {
   }
 }
 
+TEST_F(FdStreamTest, ANegativeLingerAbortsAsAResetAlsoAfterThePeersEndAndWithBytesQueued) {
+  for (const bool half_closed : {false, true}) {
+    for (const bool queued : {false, true}) {
+      for (const bool draining : {false, true}) {
+        SCOPED_TRACE(std::to_string(half_closed) + std::to_string(queued) + std::to_string(draining));
+        stream.reset();
+        make_tcp({});
+        events = RecordingEvents();
+        start();
+        if (half_closed) {
+          ::shutdown(remote.get(), SHUT_WR);
+          loop.drain();
+          ASSERT_EQ(events.read_ends, 1u);
+        }
+        if (queued) fill_kernel();
+        if (draining) close({1h});
+        close({-1ns});
+        loop.drain();
+        ASSERT_TRUE(events.closed);
+        EXPECT_EQ(events.closed->error.detail, "test");
+        const std::string got = remote_receives();
+        EXPECT_EQ(got.substr(got.find_last_not_of('x') == std::string::npos ? 0 : got.find('<')), "<reset>");
+      }
+    }
+  }
+}
+
+TEST_F(FdStreamTest, ANegativeLingerOnAUnixSocketIsAnAbort) {
+  start();
+  fill_kernel();
+  close({-1ns});
+  loop.drain();
+  ASSERT_TRUE(events.closed);
+  EXPECT_THAT(remote_receives(), testing::EndsWith("<end>"));
+}
+
 TEST_F(FdStreamTest, DroppingWithWorkPendingCallsNothing) {
   start();
   write("lost");

@@ -13,6 +13,8 @@ using transport::Stream;
 namespace {
 
 constexpr std::size_t kLengthPrefixBytes = 4;
+// transport/fd_stream.h: an abort as a reset.
+constexpr Linger kResetLinger{Duration(-1)};
 
 std::string name_of(RelaySide side, const Stream& stream) {
   return std::string(side == RelaySide::client ? "the client" : "the backend") + " (" + stream.peer().remote_url() +
@@ -90,7 +92,7 @@ void Relay::close(CloseReason reason, Linger linger) {
   if (ending_ || (client().closed && backend().closed)) return;
   begin_end(RelayEnd::local);
   if (pump_) {
-    pump_->stop(false);
+    pump_->stop(pump_->holds());
     for (Leg& leg : legs_) {
       leg.closed = true;
       leg.closed_for = reason;
@@ -98,7 +100,9 @@ void Relay::close(CloseReason reason, Linger linger) {
     return loop_.at_turn_end(*this);
   }
   for (Leg& leg : legs_) {
-    if (!leg.closed) leg.stream->close(reason, linger);
+    if (leg.closed) continue;
+    const bool cut_short = linger.time <= Duration::zero() && leg.stream->queued() != 0;
+    leg.stream->close(reason, cut_short ? kResetLinger : linger);
   }
 }
 
@@ -124,22 +128,32 @@ bool Relay::take_message(Leg& from, Bytes bytes, bool message_end, Chain& out) {
   const std::size_t size = from.collected.size() + bytes.size();
   // The prefix says no more than 32 bits.
   if (size > std::min<std::size_t>(options_.message_bytes_max, std::numeric_limits<std::uint32_t>::max())) {
-    begin_end(from.side == RelaySide::client ? RelayEnd::client_failed : RelayEnd::backend_failed);
-    const CloseReason reason = CloseReason::peer(
-        ErrorCode::too_large, name_of(from.side, *from.stream) + " sent a message of " + std::to_string(size) +
-                                  " bytes or more; message_bytes_max is " + std::to_string(options_.message_bytes_max));
-    from.stream->close(reason, Linger{options_.farewell});
-    abort(other(from), reason);
+    break_off_message(from, ErrorCode::too_large,
+                      "sent a message of " + std::to_string(size) + " bytes or more; message_bytes_max is " +
+                          std::to_string(options_.message_bytes_max));
     return false;
   }
   if (!message_end) {
     from.collected.append(bytes);
+    if (!from.message_began) {
+      from.message_began = loop_.now();
+      arm();
+    }
     return false;
   }
+  from.message_began.reset();
   store_le(out.append_uninitialized(kLengthPrefixBytes).data(), static_cast<std::uint32_t>(size));
   out.append(std::exchange(from.collected, Chain()));
   out.append(bytes);
   return true;
+}
+
+void Relay::break_off_message(Leg& from, ErrorCode code, const std::string& what) {
+  begin_end(from.side == RelaySide::client ? RelayEnd::client_failed : RelayEnd::backend_failed);
+  const CloseReason reason = CloseReason::peer(code, name_of(from.side, *from.stream) + " " + what);
+  from.collected.clear();
+  from.stream->close(reason, from.stream->peer().http ? Linger{options_.farewell} : kResetLinger);
+  abort(other(from), reason);
 }
 
 void Relay::forward(Leg& from, Chain&& chain) {
@@ -217,18 +231,9 @@ void Relay::begin_end(RelayEnd end) {
 // Breaks `leg` off because of `reason`, so that its peer does not take it for an end in order, where that can be said.
 void Relay::abort(Leg& leg, CloseReason reason) {
   if (leg.closed) return;
-  if (leg.stream->peer().http) {
-    reason.error.code = ErrorCode::internal;
-    return leg.stream->close(std::move(reason), Linger{options_.farewell});
-  }
-  if (std::optional<Fd> fd = leg.stream->detach()) {
-    reset_socket(*std::move(fd));
-    leg.closed = true;
-    leg.closed_for = std::move(reason);
-    loop_.at_turn_end(*this);
-    return;
-  }
-  leg.stream->close(std::move(reason), {});
+  if (!leg.stream->peer().http || leg.read_end) return leg.stream->close(std::move(reason), kResetLinger);
+  reason.error.code = ErrorCode::internal;
+  leg.stream->close(std::move(reason), Linger{options_.farewell});
 }
 
 void Relay::on_turn_end() {
@@ -258,6 +263,7 @@ void Relay::finish() {
     report.client_waits += pump_->waits(0);
     report.backend_waits += pump_->waits(1);
   }
+  report.message_timeouts = message_timeouts_;
   report.duration = loop_.now() - started_;
   report.client = client().closed_for;
   report.backend = backend().closed_for;
@@ -271,7 +277,13 @@ void Relay::arm() {
   TimePoint due = kNever;
   if (first_end_at_ && options_.linger > Duration::zero()) due = after(*first_end_at_, options_.linger);
   if (options_.idle > Duration::zero()) due = std::min(due, after(last_activity_, options_.idle));
+  for (const Leg& leg : legs_) due = std::min(due, message_due(leg));
   if (due != kNever) loop_.arm(*this, due);
+}
+
+TimePoint Relay::message_due(const Leg& leg) const {
+  if (!leg.message_began || options_.message_timeout <= Duration::zero()) return kNever;
+  return after(*leg.message_began, options_.message_timeout);
 }
 
 // A queue that shrank has moved bytes, too.
@@ -289,6 +301,13 @@ bool Relay::idle_over(TimePoint now) {
 void Relay::on_timer() {
   if (ending_) return;
   const TimePoint now = loop_.now();
+  for (Leg& leg : legs_) {
+    if (now < message_due(leg)) continue;
+    ++message_timeouts_;
+    return break_off_message(leg, ErrorCode::timed_out,
+                             "did not finish a message, of which " + std::to_string(leg.collected.size()) +
+                                 " bytes came, within message_timeout " + format_duration(options_.message_timeout));
+  }
   const bool lingered =
       first_end_at_ && options_.linger > Duration::zero() && now >= after(*first_end_at_, options_.linger);
   if (!lingered && !idle_over(now)) return arm();
@@ -298,7 +317,7 @@ void Relay::on_timer() {
                                            format_duration(options_.linger) + " of the first end"
                                      : "relay: no bytes either way within idle " + format_duration(options_.idle));
   if (pump_) {
-    pump_->stop(lingered);
+    pump_->stop(lingered || pump_->holds());
     for (Leg& leg : legs_) {
       leg.closed = true;
       leg.closed_for = reason;
@@ -307,7 +326,7 @@ void Relay::on_timer() {
   }
   for (Leg& leg : legs_) {
     if (leg.closed) continue;
-    if (lingered) {
+    if (lingered || leg.stream->queued() != 0) {
       abort(leg, reason);
     } else {
       leg.stream->close(reason, leg.stream->peer().http ? Linger{options_.farewell} : Linger{});

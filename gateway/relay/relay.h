@@ -5,8 +5,10 @@
 //
 // Each direction is its own: the end of one side is sent on behind what waits, and the other direction goes on. A side is
 // not read while the other one's queue is above its high water, so at most that and one read (or one message) waits.
-// A side that breaks takes the other with it, as a reset where that can be said: a plain socket that owes nothing is
-// reset, a websocket gets Close 1011 (1009 after a message that is too large), all else is dropped.
+// A side that breaks takes the other with it, and nothing that is cut short looks like an end in order: sockets are reset
+// (below tls, too), kcp is dropped, a websocket gets Close 1011 first, for which it has `farewell`; one that has sent its own
+// Close already takes any answer for an end in order, and is reset. Only a unix socket cannot be: it just ends. The side
+// that broke a limit of messages gets Close 1009 (too large) or 1008 (too slow).
 //
 // Messages (a websocket whose stream keeps them, messages=1): what such a side sends is passed on as u32 little endian
 // length and payload, for each message; what it is sent leaves as messages, as it was read.
@@ -47,9 +49,14 @@ enum class ZeroCopy : std::uint8_t {
 struct RelayOptions {
   // After the first end of a direction, for the other to end too; both are reset then. Zero: for ever.
   Duration linger = std::chrono::minutes(5);
-  // Without a byte either way, both are closed. Zero: off.
+  // Without a byte either way, both are closed: as a reset, if something was on its way. Zero: off.
   Duration idle{0};
-  std::size_t message_bytes_max = 1024 * 1024;  // of a message that comes in pieces
+  // Messages that come in pieces are collected until they are whole. What one side may make a relay hold: a message of
+  // message_bytes_max, for message_timeout; and what the other side does not take, which is that stream's high water and
+  // one message with its length.
+  std::size_t message_bytes_max = 1024 * 1024;
+  // From the first piece to the last, however many come in between. Zero: for ever.
+  Duration message_timeout = std::chrono::seconds(30);
   // How long a Close frame may take to leave when a websocket is broken off.
   Duration farewell = std::chrono::seconds(1);
 
@@ -90,6 +97,7 @@ struct RelayReport {
   std::uint64_t bytes_spliced = 0;  // of both
   std::uint64_t client_waits = 0;   // times a slow backend stopped the reading of the client
   std::uint64_t backend_waits = 0;
+  std::uint64_t message_timeouts = 0;  // messages that RelayOptions::message_timeout ended
   Duration duration{0};
   CloseReason client;
   CloseReason backend;
@@ -107,7 +115,8 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
 
   // `preface` is for the backend, before all else (a PROXY header); `kept` is what the client had sent already.
   void start(Chain kept = {}, Chain preface = {});
-  // Both sides are closed so; a spliced one at once. on_ended follows.
+  // Both sides are closed so; a spliced one at once. Without a linger, what was on its way is cut short by a reset.
+  // on_ended follows.
   void close(CloseReason reason, transport::Linger linger = {});
 
   RelayMode mode() const noexcept { return pump_ ? RelayMode::splice : RelayMode::copy; }
@@ -127,6 +136,7 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
     RelaySide side = RelaySide::client;
     std::unique_ptr<transport::Stream> stream;
     Chain collected;  // of an unfinished message
+    std::optional<TimePoint> message_began;
     std::uint64_t read_bytes = 0;
     std::uint64_t waits = 0;
     std::size_t bulk = 0;  // see splice_after_bytes
@@ -157,6 +167,8 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
   void begin(Leg& leg);
   void begin_end(RelayEnd end);
   void abort(Leg& leg, CloseReason reason);
+  void break_off_message(Leg& from, ErrorCode code, const std::string& what);
+  TimePoint message_due(const Leg& leg) const;
   void pause(Leg& leg);
   void resume(Leg& leg);
   void on_turn_end() override;
@@ -187,6 +199,7 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
   Retry retry_{*this};
   TimePoint started_{};
   TimePoint last_activity_{};
+  std::uint64_t message_timeouts_ = 0;
   std::size_t queued_before_ = 0;  // when idleness was last judged
   std::optional<TimePoint> first_end_at_;
   std::optional<RelaySide> first_end_;

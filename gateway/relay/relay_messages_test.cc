@@ -42,7 +42,8 @@ class RelayMessages : public testing::Test {
   }
   void send(std::string_view text) { connection.client->write(chain_of(text), true); }
 
-  Loop loop;
+  ManualClock clock;
+  Loop loop{LoopOptions{.clock = &clock}};
   Connection connection;
   std::unique_ptr<Stream> outside;
   RecordingEvents client, backend;
@@ -93,6 +94,53 @@ TEST_F(RelayMessages, AMessageOfMessageBytesMaxPassesAndALargerOneIsClosedWith10
   EXPECT_EQ(client.closed->error.code, ErrorCode::too_large);
   EXPECT_EQ(backend.received.size(), 1004u);
   EXPECT_TRUE(backend.closed || backend.read_ends);
+}
+
+TEST_F(RelayMessages, AMessageThatIsFinishedWithinMessageTimeoutPassesAndASlowerOneIsClosedWith1008) {
+  RelayOptions options;
+  options.message_timeout = 10s;
+  join("messages=1", options);
+  const auto piece = [&](std::string_view text, bool last) {
+    connection.client->write(chain_of(text), last);
+    const std::uint64_t wanted = relay->bytes_from(RelaySide::client) + text.size();
+    ASSERT_TRUE(run_until(loop, [&] { return relay->bytes_from(RelaySide::client) == wanted; }));
+  };
+  // A message may wait for the next as long as it likes.
+  loop.advance(1h);
+  piece("in ", false);
+  loop.advance(9900ms);
+  piece("time", true);
+  ASSERT_TRUE(run_until(loop, [&] { return backend.received.size() == 11; }));
+  loop.advance(1h);
+  ASSERT_FALSE(report);
+  // Another piece now and then buys no time.
+  for (int i = 0; i < 5; ++i) {
+    piece("x", false);
+    if (i < 4) loop.advance(2s);
+  }
+  loop.advance(1900ms);
+  EXPECT_FALSE(report);
+  loop.advance(200ms);
+  ASSERT_TRUE(run_until(loop, [&] { return report && client.closed; }));
+  EXPECT_EQ(report->end, RelayEnd::client_failed);
+  EXPECT_EQ(report->message_timeouts, 1u);
+  EXPECT_EQ(report->client.error.code, ErrorCode::timed_out);
+  EXPECT_THAT(to_string(report->client), HasSubstr("of which 5 bytes came, within message_timeout 10s"));
+  EXPECT_THAT(to_string(*client.closed), HasSubstr("1008"));
+  EXPECT_EQ(backend.received.size(), 11u);
+  EXPECT_TRUE(backend.closed || backend.read_ends);
+}
+
+TEST_F(RelayMessages, WithoutMessageTimeoutAMessageMayTakeForEver) {
+  RelayOptions options;
+  options.message_timeout = 0s;
+  join("messages=1", options);
+  connection.client->write(chain_of("one "), false);
+  ASSERT_TRUE(run_until(loop, [&] { return relay->bytes_from(RelaySide::client) == 4; }));
+  loop.advance(100h);
+  EXPECT_FALSE(report);
+  connection.client->write(chain_of("two"), true);
+  ASSERT_TRUE(run_until(loop, [&] { return backend.received.size() == 11; }));
 }
 
 TEST_F(RelayMessages, TheClientsCloseFrameIsTheBackendsEndAndTheAnswerStillArrives) {

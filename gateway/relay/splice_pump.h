@@ -58,6 +58,7 @@ class SplicePump {
 
   std::uint64_t bytes_from(unsigned side) const noexcept { return ways_[side].bytes; }
   std::uint64_t waits(unsigned side) const noexcept { return ways_[side].waits; }
+  bool holds() const noexcept { return ways_[0].held() != 0 || ways_[1].held() != 0; }  // bytes of either way
   TimePoint last_activity() const noexcept { return last_activity_; }
 
  private:
