@@ -37,6 +37,16 @@ std::size_t walk(const test::Node* node, std::size_t& budget) {
   return sum + walk(node->next(), budget);
 }
 
+// Text is none of these, and is neither filled nor sent.
+void check_refused(Bytes input) {
+  std::string text = "text";
+  const Result<void> filled = FlatbuffersCodec().decode(input, {&body_ops<std::string>(), &text});
+  WAYPORT_ASSERT(!filled && filled.error().code == ErrorCode::unsupported && text == "text", "text is not filled");
+  Chain chain;
+  const Result<void> sent = FlatbuffersCodec().encode({&body_ops<std::string>(), &text}, chain);
+  WAYPORT_ASSERT(!sent && sent.error().code == ErrorCode::unsupported && chain.empty(), "nor sent");
+}
+
 }  // namespace
 }  // namespace wayport::framing
 
@@ -44,6 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace wayport::framing;
   using Buffer = FlatBuffer<test::Node>;
   const wayport::Bytes input(reinterpret_cast<const std::byte*>(data), size);
+  check_refused(input);
   Buffer buffer;
   const FlatbuffersCodec codec;
   if (!codec.decode(input, {&body_ops<Buffer>(), &buffer})) return 0;

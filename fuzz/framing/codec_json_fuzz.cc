@@ -103,6 +103,18 @@ void check_type(Bytes input) {
   WAYPORT_ASSERT(twice.to_string() == text, "as the same text");
 }
 
+// What has no JSON form is neither filled nor sent.
+struct Opaque {};
+void check_refused(Bytes input) {
+  const BodyOps none{};
+  Opaque value;
+  const Result<void> filled = JsonCodec().decode(input, {&none, &value});
+  WAYPORT_ASSERT(!filled && filled.error().code == ErrorCode::unsupported, "a type without JSON is not filled");
+  Chain chain;
+  const Result<void> sent = JsonCodec().encode({&none, &value}, chain);
+  WAYPORT_ASSERT(!sent && sent.error().code == ErrorCode::unsupported && chain.empty(), "nor sent");
+}
+
 }  // namespace
 }  // namespace wayport::framing
 
@@ -133,5 +145,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_type<std::string>(bytes);
   check_type<std::vector<double>>(bytes);
   check_type<std::map<std::string, std::int64_t>>(bytes);
+  check_type<std::vector<std::uint64_t>>(bytes);
+  check_type<boost::json::object>(bytes);
+  check_type<boost::json::array>(bytes);
+  check_refused(bytes);
   return 0;
 }

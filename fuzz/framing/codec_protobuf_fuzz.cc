@@ -35,6 +35,16 @@ bool check_round_trip(const Codec& codec, const test::Everything& message) {
   return true;
 }
 
+// Text is none of these, and is neither filled nor sent.
+void check_refused(Bytes input) {
+  std::string text = "text";
+  const Result<void> filled = ProtobufCodec().decode(input, {&body_ops<std::string>(), &text});
+  WAYPORT_ASSERT(!filled && filled.error().code == ErrorCode::unsupported && text == "text", "text is not filled");
+  Chain chain;
+  const Result<void> sent = ProtobufCodec().encode({&body_ops<std::string>(), &text}, chain);
+  WAYPORT_ASSERT(!sent && sent.error().code == ErrorCode::unsupported && chain.empty(), "nor sent");
+}
+
 }  // namespace
 }  // namespace wayport::framing
 
@@ -43,6 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const auto quiet = google::protobuf::SetLogHandler(nullptr);
   static_cast<void>(quiet);
   const wayport::Bytes input(reinterpret_cast<const std::byte*>(data), size);
+  check_refused(input);
   test::Everything message;
   if (!ProtobufCodec().decode(input, {&body_ops<test::Everything>(), &message})) return 0;
   message.DiscardUnknownFields();

@@ -1,9 +1,11 @@
 // Tokens: whatever comes, the verdict is the same twice, and nothing is believed but what the key really signed.
 //
 // Input: one byte of choices, then the token.
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wayport/framing/jwt/jwt_verify.h"
 
@@ -35,6 +37,22 @@ JwtVerifier make(JwtOptions options) {
       std::move(options));
 }
 
+// Each member comes by its own kind, and by no other.
+void check_claims(const JwtClaims& claims) {
+  for (const char* const name : {"sub", "aud", "exp", "iat", "host", "port", "admin", "roles", "none of these"}) {
+    const auto text = claims.text(name);
+    const auto integer = claims.integer(name);
+    const auto boolean = claims.boolean(name);
+    const int kinds = (text ? 1 : 0) + (integer ? 1 : 0) + (boolean ? 1 : 0);
+    WAYPORT_ASSERT(kinds <= (claims.has(name) ? 1 : 0), "a member has one kind, if it is there");
+    if (text) WAYPORT_ASSERT(claims.texts(name) == std::vector<std::string>{*text}, "one text is a list of one");
+    if (integer || boolean) WAYPORT_ASSERT(claims.texts(name).empty(), "a number is no text");
+  }
+  const std::string& key = claims.key_id();
+  WAYPORT_ASSERT(key.empty() || key == "384" || key == "512" || key == "rsa" || key == "ec",
+                 "a key that is configured");
+}
+
 }  // namespace
 }  // namespace wayport::framing
 
@@ -42,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace wayport::framing;
   static const JwtVerifier strict = make({});
   static const JwtVerifier loose = make({.leeway = std::chrono::seconds(30), .require_expiry = false});
+  static const JwtVerifier here = make({.issuer = "wayport", .audience = "gate"});
   if (size == 0) return 0;
   const std::string_view token(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::chrono::sys_seconds now{std::chrono::seconds((data[0] & 1) != 0 ? 1'800'000'000 : 1'900'000'000)};
@@ -57,6 +76,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   WAYPORT_ASSERT(claims->expires() && *claims->expires() + std::chrono::seconds(10) > now,
                  "what has expired is refused");
   WAYPORT_ASSERT(token.size() <= 4096 && claims->payload().starts_with("{"), "a bounded object");
+  check_claims(*claims);
+  const auto ours = here.verify(token, now);
+  const auto audience = claims->texts("aud");
+  WAYPORT_ASSERT(
+      ours.has_value() == (claims->text("iss") == "wayport" && std::ranges::find(audience, "gate") != audience.end()),
+      "a token for somebody else, or of somebody else, is refused");
   // A changed signature is refused, whichever bit it is.
   std::string changed(token);
   const std::size_t at = changed.rfind('.') + 1 + data[0] % (changed.size() - changed.rfind('.') - 2);

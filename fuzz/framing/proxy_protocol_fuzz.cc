@@ -3,6 +3,8 @@
 //
 // Input: a control byte (1: version 1 is refused, 2: version 2 is, the rest: header_bytes_max in steps of 64, 0: default), a
 // count and that many step sizes (0: 256), then the connection.
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +63,26 @@ void check_round_trip(const Header& header) {
   }
 }
 
+// Version 1 says the addresses and no more, or refuses a header that has more; then it has appended nothing.
+void check_version_1(const Header& header) {
+  Chain chain;
+  const Header bare{.local = header.local, .source = header.source, .destination = header.destination};
+  if (!append_v1(chain, header)) {
+    WAYPORT_ASSERT(chain.empty(), "what is refused is not begun");
+    WAYPORT_ASSERT(!(header == bare), "addresses alone may be written");
+    if (!append_v1(chain, bare)) return;
+  }
+  const std::string text = chain.to_string();
+  const auto again = parse_header(as_bytes(text), {.accept_v2 = false});
+  WAYPORT_ASSERT(text.size() <= kV1BytesMax && again && *again && (*again)->size == text.size(), "it may be read");
+  const int family = header.local ? AF_UNSPEC : header.source.family();
+  if (family == AF_INET || family == AF_INET6) {
+    WAYPORT_ASSERT((*again)->header.source.port() == header.source.port() &&
+                       (*again)->header.destination.ip() == header.destination.ip(),
+                   "as the same addresses");
+  }
+}
+
 }  // namespace
 }  // namespace wayport::proxy_protocol
 
@@ -81,5 +103,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!whole.header) return 0;
   WAYPORT_ASSERT(read_in_steps(stream.first(whole.size), {}, options) == whole, "what follows is not looked at");
   check_round_trip(*whole.header);
+  check_version_1(*whole.header);
   return 0;
 }

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wayport/base/bytes.h"
 #include "wayport/base/chain.h"
 #include "wayport/base/result.h"
 #include "wayport/framing/route/handshake.h"
+#include "wayport/framing/route/route_error.h"
 
 namespace wayport::route {
 namespace {
@@ -66,6 +68,17 @@ Outcome check_splits(Bytes stream, Bytes steps, std::uint32_t limit) {
   return whole;
 }
 
+// Logs, metrics and websocket answers name a refusal: any text is at most one of them.
+void check_names(std::string_view text) {
+  const std::optional<RouteError> code = route_error_named(text);
+  if (!code) return;
+  WAYPORT_ASSERT(to_string(*code) == text, "a name means one error");
+  WAYPORT_ASSERT(http_status(*code) / 100 == 4 || http_status(*code) / 100 == 5, "which is one for browsers, too");
+  const RouteError shown = shown_to_clients(*code);
+  WAYPORT_ASSERT(shown != RouteError::unauthorized && shown != RouteError::forbidden, "clients learn nothing of rules");
+  WAYPORT_ASSERT(shown_to_clients(shown) == shown, "and are told the same again");
+}
+
 void check_written(Chain written, Bytes stream, const Outcome& outcome) {
   WAYPORT_ASSERT(written.to_string() == as_text(stream.first(outcome.consumed)), "what was read is what is written");
 }
@@ -82,6 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Bytes steps = input.subspan(3, count);
   const Bytes stream = input.subspan(3 + count);
 
+  route::check_names(as_text(stream));
   const route::Outcome identify = route::check_splits<route::IdentifyReader>(stream, steps, limit);
   if (identify.verdict == 1) {
     Chain written;

@@ -32,6 +32,18 @@ void check_backend(const Backend& backend) {
   }
 }
 
+// Entries come and go one by one, too. The last that a name got counts, and what is erased has gone.
+void check_changes(const BackendTable& table, const BackendTable::Limits& limits) {
+  BackendTable joined(limits);
+  WAYPORT_ASSERT(joined.join(table) && joined == table, "a table joined to nothing is that table");
+  const Result<BackendTable::Backends> one = BackendTable::parse_backends("10.9.9.9:1", limits);
+  const bool full = joined.size() >= limits.entries_max && joined.find("a new one") == nullptr;
+  WAYPORT_ASSERT(joined.add("a new one", *one).has_value() != full, "entries_max");
+  if (full) return;
+  WAYPORT_ASSERT(joined.find("a new one") && joined.erase("a new one") && !joined.erase("a new one"), "gone");
+  WAYPORT_ASSERT(!joined.add("", *one) && !joined.add("x", {}), "nothing is no entry");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -42,6 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     WAYPORT_ASSERT(table->size() <= limits.entries_max, "bounded");
     const Result<BackendTable> again = BackendTable::parse(table->to_text(), limits);
     WAYPORT_ASSERT(again && *again == *table, "what is printed is read as the same");
+    check_changes(*table, limits);
   } else {
     const std::string& detail = table.error().detail;
     WAYPORT_ASSERT(detail.size() < 4096 && (detail.starts_with("line ") || size > limits.text_bytes_max),

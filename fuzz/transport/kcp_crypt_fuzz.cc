@@ -12,8 +12,9 @@ using namespace wayport;
 using namespace wayport::transport::kcp;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static constexpr const char* kNames[] = {"aes-128", "aes-192",  "aes-256", "aes-128-gcm", "aes-256-gcm", "sm4",
-                                           "3des",    "blowfish", "cast5",   "xor",         "none"};
+  static constexpr const char* kNames[] = {"aes-128", "aes-192",     "aes-256",  "aes-128-gcm", "aes-256-gcm",
+                                           "sm4",     "3des",        "blowfish", "cast5",       "xor",
+                                           "none",    "aes-192-gcm", "aes"};
   if (size == 0 || size > 2000) return 0;
   const char* const name = kNames[*data % std::size(kNames)];
   const std::string key(cipher_facts(name)->key_bytes, 'k');

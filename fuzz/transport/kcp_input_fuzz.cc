@@ -22,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   testing::KcpWorld world;
   world.links[0].loss = 1;
   testing::KcpEnd end(world);
+  if ((choice & 32) != 0)
+    end.cipher = *make_cipher("aes-128-gcm", as_bytes(std::string(16, 'k')), PacketCipher::Seed{std::byte{1}});
   end.start(options, (choice & 8) != 0 ? KcpSession::Role::accepted : KcpSession::Role::dialer, 7);
   end.reading = (choice & 16) == 0;
   end.write("some bytes in flight");

@@ -13,7 +13,7 @@ using namespace wayport;
 using namespace wayport::transport::kcp;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size < 2 || size > 300) return 0;
+  if (size < 2 || size > 400) return 0;
   KcpOptions options;
   options.set_nodelay((data[0] & 1) != 0, 10, data[0] >> 1 & 3, (data[0] & 8) != 0);
   if ((data[0] & 16) != 0) options.congestion = Congestion::paced;
@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.extension = (data[1] & 128) != 0 ? ExtensionWish::ask : ExtensionWish::off;
   testing::KcpPair pair(options, {}, data[1]);
   std::string wrote[2];
+  bool ended[2] = {false, false};
   for (std::size_t i = 2; i < size; ++i) {
     const unsigned side = data[i] & 1;
     testing::KcpEnd& end = pair.end(static_cast<int>(side));
@@ -47,7 +48,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         end.reading = !end.reading;
         break;
       case 6:
-        if ((data[i] >> 4) == 15 && !end.session->closed()) end.session->shutdown_write();
+        if (end.session->closed()) break;
+        if ((data[i] >> 4) == 15) {
+          end.session->shutdown_write();
+        } else if (end.unsent.empty() && !options.stream_mode && !ended[side]) {
+          const std::string text((data[i] >> 4) * 400, static_cast<char>(i));  // in fragments
+          const Result<bool> taken = end.session->write_message(as_bytes(text));
+          WAYPORT_ASSERT(taken || text.empty(), "a message is taken whole, or later");
+          if (taken && *taken) wrote[side] += text;
+        }
+        if ((data[i] >> 4) == 15) ended[side] = true;
         break;
       default:
         pair.run(std::chrono::milliseconds(10 << (data[i] >> 5)));

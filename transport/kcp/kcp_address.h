@@ -29,12 +29,14 @@
 //   send_bytes        bytes a session takes before its stream queues (default: twice the send window, at least 64KiB)
 //   sndbuf, rcvbuf    of the socket (default 4MiB, cut to what the system allows)
 //   offload=0|1       GSO and GRO where the kernel has them (default 1)
-// Of listeners only; bounds are the listener's, shared out evenly among its loops:
+// Of listeners only; the bounds of the first line are the listener's, shared out evenly among its loops:
 //   sessions=65536, half_open=4096, backlog=128     sessions; those heard once; those not accepted yet
-//   opener_burst=256, opener_rate=64                openings from one prefix at once, and per second
+//   opener_burst=256, opener_rate=64                openings from one prefix at once, and per second; on each loop
 //   replace=when_silent   may a new session take a known address: never, when_silent (10s), push_zero (as kcp-go)
 //   follow_moves=0|1      a session follows its peer to a new address (default 1; only with aes-*-gcm)
-//   reuseport=1       a socket for each loop, the kernel chooses (default 0: one socket, and loops hand over)
+//   reuseport=1       a socket for each loop, the kernel chooses (default 0: one socket, and loops hand over). Takes no
+//                     part in a restart: the new process binds beside the old, whose sockets go on taking their share
+//                     of openers, and drop them, until its last session has ended
 //   v6only=1          on [::]: no IPv4 (default 0)
 #pragma once
 

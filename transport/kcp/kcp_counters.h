@@ -26,6 +26,8 @@ struct KcpCounters {
   // the way to another loop full.
   Counter flushes, timer_runs;  // of sessions: what idle ones must not ask for
   Counter receive_calls, send_calls, send_blocked, send_errors, loop_drops;
+  Counter gso_refused;           // trains that the system did not take as one
+  Counter sessions_left_behind;  // at a restart: no socket of their own could be made
 
   // f(name, value); RetransSegs is the sum of the three.
   template <class F>
@@ -80,6 +82,8 @@ struct KcpCounters {
     f("SendBlocked", send_blocked.read());
     f("SendErrors", send_errors.read());
     f("LoopDrops", loop_drops.read());
+    f("GsoRefused", gso_refused.read());
+    f("SessionsLeftBehind", sessions_left_behind.read());
   }
 };
 

@@ -107,24 +107,31 @@ void KcpDriver::on_fd(std::uint32_t events) {
     update_watch();
   }
   if ((events & ~EPOLLOUT) == 0 || !reading_) return;
-  for (int i = 0; i < kReadsPerTurn && read_some(); ++i) {
+  for (int i = 0; i < kReadsPerTurn && read_some().more; ++i) {
   }
   after_read();
 }
 
-bool KcpDriver::read_some() {
+KcpDriver::Some KcpDriver::read_some() {
   std::array<UdpTrain, UdpSocket::kTrainsMax> trains;
   KcpCounters& counters = environment_.counters;
   counters.receive_calls.add();
   const UdpSocket::Read read = socket_->receive(loop_.scratch(0), trains);
   counters.in_errors.add(read.cut);
   if (read.error != 0) handle_socket_error(read.error);
-  for (const UdpTrain& train : read.trains) handle(train);
-  return read.more;
+  Some some{read.more, 0};
+  for (const UdpTrain& train : read.trains) {
+    some.bytes += train.bytes.size();
+    handle(train);
+  }
+  return some;
 }
 
-void KcpDriver::drain_socket() {
-  for (int i = 0; i < 64 && read_some(); ++i) {
+void KcpDriver::drain_socket(std::size_t bytes_max) {
+  for (std::size_t bytes = 0; bytes < bytes_max;) {
+    const Some some = read_some();
+    if (!some.more) return;
+    bytes += std::max(some.bytes, kDatagramBytesMax);  // a call that brings nothing counts, too
   }
 }
 

@@ -83,8 +83,8 @@ class KcpDriver : protected KcpHost, private TurnEnd, private FdEvents {
   UdpSocket& socket() const noexcept { return *socket_; }
   KcpEnvironment& environment() noexcept { return environment_; }
   KcpHost& host() noexcept { return *this; }
-  // Everything that waits in the kernel, within a bound.
-  void drain_socket();
+  // Everything that waits in the kernel, but not much more than `bytes_max`, as more may be coming all the time.
+  void drain_socket(std::size_t bytes_max);
   // A datagram outside any session, at turn end.
   void send_datagram(const Endpoint& to, const Endpoint& local, Bytes datagram);
 
@@ -112,7 +112,11 @@ class KcpDriver : protected KcpHost, private TurnEnd, private FdEvents {
 
   void on_fd(std::uint32_t events) override;
   void on_turn_end() override;
-  bool read_some();
+  struct Some {
+    bool more = false;
+    std::size_t bytes = 0;
+  };
+  Some read_some();
   void update_watch();
 
   Loop& loop_;

@@ -37,6 +37,8 @@ struct Parcel {
   std::uint32_t conv = 0;
 };
 constexpr MailboxOptions kParcelsMax{.messages_max = 256};
+// After the start with an inherited socket; a session of the predecessor has a socket of its own long before.
+constexpr Duration kPredecessorTime = std::chrono::seconds(60);
 
 // What the loops of a listener share. Streams, incoming connections and the listener hold it; the last one gone, each
 // loop destroys its part.
@@ -47,6 +49,14 @@ struct Hub : std::enable_shared_from_this<Hub> {
   Hub& operator=(const Hub&) = delete;
   ListenerLoop& host_of(const Endpoint& from) const noexcept;
   static void end(Hub* hub);
+  // From any loop; dropped if the listener has gone meanwhile.
+  void report(Error error) {
+    if (options.log == nullptr) return;
+    home.post([hub = shared_from_this(), error = std::move(error)] {
+      if (!hub->log_is_there) return;
+      hub->options.log->write(LogLevel::error, "cannot read the listening socket", {{"error", error}});
+    });
+  }
 
   Loop& home;
   IncomingGate gate;
@@ -56,6 +66,7 @@ struct Hub : std::enable_shared_from_this<Hub> {
   std::vector<std::unique_ptr<ListenerLoop>> parts;  // the first is home's
   std::vector<ListenerLoop*> hosts;                  // those that have sessions
   std::atomic<bool> handed_over{false};
+  bool log_is_there = true;  // home's: the log is the listener's owner's, and may go with the listener
 
   // Which loop has a conv; only where sessions may move from one loop's addresses to another's.
   bool knows_convs = false;
@@ -102,12 +113,17 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
         deliveries_(*this) {}
   ~ListenerLoop() override = default;
 
-  Result<void> begin() { return reads_ ? read_socket(true) : Result<void>(); }
+  void begin() {
+    if (!reads_) return;
+    if (Result<void> begun = read_socket(true); !begun) hub_.report(std::move(begun.error()));
+  }
+  void set_opening(bool on) noexcept { table_.set_opening(on && !stopped_); }
+  void expect_strangers() noexcept { table_.open_at_zero_only_until(after(loop().now(), kPredecessorTime)); }
   SocketAddress local() const { return socket().local(); }
   int fd() const noexcept { return socket().fd(); }
   void drain() {
     if (!reads_) return;
-    drain_socket();
+    drain_socket(hub_.address.udp.rcvbuf);
     after_read();
   }
 
@@ -115,10 +131,12 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
     paused_ = paused;
     if (!paused && !pending_.empty()) loop().at_turn_end(deliveries_);
   }
-  // No session is opened any more. Those nobody was shown: shown now, or ended.
-  void stop(bool show_pending) {
-    if (show_pending) drain();
-    table_.stop_opening();
+  // No session is opened any more. Those nobody was shown: shown now, or ended. `drained`: with those that wait in the
+  // kernel.
+  void stop(bool show_pending, bool drained) {
+    if (drained) drain();
+    stopped_ = true;
+    table_.set_opening(false);
     if (show_pending) {
       pause(false);
       deliver();
@@ -133,8 +151,8 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
     (void)read_socket(false);
     boxes_.clear();
   }
-  // The socket is another process's from now on.
-  void leave_socket();
+  // The socket is another process's from now on. Returns how many sessions got none of their own.
+  std::size_t leave_socket();
 
   void handle_train(const UdpTrain& train) {
     came_to_ = train.to;
@@ -241,7 +259,6 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
       KcpSession& session = *pending_.front();
       pending_.pop_front();
       table_.accepted(session);
-      if (hub->options.counters != nullptr) hub->options.counters->accepted.fetch_add(1, std::memory_order_relaxed);
       PeerInfo peer;
       const auto [remote, its_local] = path_of(session);
       peer.remote = address_of(remote);
@@ -269,6 +286,7 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
   std::map<ListenerLoop*, Parcel> outgoing_;
   std::map<ListenerLoop*, std::unique_ptr<Mailbox<Parcel>>> boxes_;
   bool paused_ = false;
+  bool stopped_ = false;
 };
 
 Branch::~Branch() {
@@ -285,7 +303,8 @@ void Branch::on_fd(std::uint32_t) {
   for (const UdpTrain& train : part_.receive(*udp_, trains).trains) part_.handle_train(train);
 }
 
-void ListenerLoop::leave_socket() {
+std::size_t ListenerLoop::leave_socket() {
+  std::size_t without = 0;
   for (const auto& [session, unused] : sessions_) {
     const auto [remote, its_local] = path_of(*session);
     SocketAddress from = local();
@@ -295,11 +314,19 @@ void ListenerLoop::leave_socket() {
       from = address_of(there);
     }
     Result<std::shared_ptr<UdpSocket>> udp = UdpSocket::branch(socket(), from, address_of(remote), hub_.address.udp);
-    if (!udp) continue;  // its datagrams go to the successor, and it ends by its silence
-    auto branch = std::make_unique<Branch>(*this, *std::move(udp));
-    if (branch->begin()) branches_[session] = std::move(branch);
+    if (udp) {
+      auto branch = std::make_unique<Branch>(*this, *std::move(udp));
+      if (branch->begin()) {
+        branches_[session] = std::move(branch);
+        continue;
+      }
+    }
+    // Its datagrams go to the successor, and it ends by its silence.
+    ++without;
+    environment().counters.sessions_left_behind.add();
   }
   (void)read_socket(false);
+  return without;
 }
 
 Hub::Hub(Loop& its_home, const KcpAddress& its_address, const ListenOptions& how)
@@ -352,46 +379,79 @@ void Hub::end(Hub* hub) {
 
 class KcpListener final : public Listener {
  public:
-  KcpListener(std::shared_ptr<Hub> hub, Address address) : hub_(std::move(hub)), address_(std::move(address)) {}
+  KcpListener(std::shared_ptr<Hub> hub, Address address)
+      : hub_(std::move(hub)), address_(std::move(address)), withheld_(hub_->options.inherited_fd >= 0) {}
   ~KcpListener() override {
     hub_->gate.close();
-    if (!stopped_) each_part([](ListenerLoop& part) { part.stop(false); });
+    hub_->log_is_there = false;
+    if (!stopped_) each_part([](ListenerLoop& part) { part.stop(false, false); });
   }
 
   void start(OnIncoming on_incoming) override {
     WAYPORT_ASSERT(!started_, "a listener is started once");
     started_ = true;
-    hub_->gate.open(std::move(on_incoming));
-    each_part([hub = hub_.get()](ListenerLoop& part) {
-      if (const Result<void> begun = part.begin(); !begun && hub->options.log != nullptr)
-        hub->options.log->write(LogLevel::error, "cannot read the listening socket", {{"error", begun.error()}});
-    });
+    // Counted by whoever delivers: the counters and the log are the owner's, and the gate ends before the listener does.
+    hub_->gate.open(
+        [counters = hub_->options.counters, on_incoming = std::move(on_incoming)](std::unique_ptr<Incoming> incoming) {
+          if (counters != nullptr) counters->accepted.fetch_add(1, std::memory_order_relaxed);
+          on_incoming(std::move(incoming));
+        });
+    if (!withheld_) begin();
   }
   void pause(bool paused) override {
     each_part([paused](ListenerLoop& part) { part.pause(paused); });
   }
   const Address& address() const noexcept override { return address_; }
   std::vector<int> inheritable_fds() const override {
-    if (hub_->address.udp.reuse_port) return {};  // a successor binds sockets of its own beside these
+    if (hub_->address.udp.reuse_port) {
+      // A successor takes one socket, and the kernel's hash would go on choosing among all.
+      if (hub_->options.log != nullptr) {
+        hub_->options.log->write(LogLevel::warning, "a kcp listener takes no part in a restart",
+                                 {{"address", address_.to_log()},
+                                  {"why", "reuseport=1"},
+                                  {"advice",
+                                   "without reuseport nobody is lost; with it, the new process binds beside "
+                                   "this one, and openers that the kernel sends here are dropped until this "
+                                   "one has ended"}});
+      }
+      return {};
+    }
     hub_->handed_over.store(true);
+    each_part([](ListenerLoop& part) { part.set_opening(false); });
     return {hub_->parts.front()->fd()};
   }
-  void take_back() override { hub_->handed_over.store(false); }
+  void take_back() override {
+    hub_->handed_over.store(false);
+    each_part([](ListenerLoop& part) { part.set_opening(true); });
+    if (!std::exchange(withheld_, false)) return;
+    each_part([](ListenerLoop& part) { part.expect_strangers(); });
+    if (started_ && !stopped_) begin();
+  }
   void finish(std::move_only_function<void()> done) override {
     WAYPORT_ASSERT(!finish_, "a listener finishes once");
-    finish_ = std::make_shared<Finish>(Finish{hub_->parts.size(), std::move(done)});
+    finish_ = std::make_shared<Finish>(Finish{hub_->parts.size(), 0, std::move(done)});
     const bool handed_over = hub_->handed_over.load();
-    if (started_ && !handed_over) hub_->parts.front()->drain();
+    // One that never read leaves what waits to whoever does.
+    const bool drained = started_ && !withheld_ && !handed_over;
+    if (drained) hub_->parts.front()->drain();
     stopped_ = true;
     // In a later turn: what was just read is on its way to the other loops first.
-    hub_->home.post([hub = hub_, finish = std::weak_ptr(finish_), handed_over] {
+    hub_->home.post([hub = hub_, finish = std::weak_ptr(finish_), handed_over, drained] {
       for (const std::unique_ptr<ListenerLoop>& part : hub->parts) {
-        part->loop().post([hub, part = part.get(), finish, handed_over] {
-          part->stop(!handed_over);
-          if (handed_over) part->leave_socket();
-          hub->home.post([finish] {
+        part->loop().post([hub, part = part.get(), finish, handed_over, drained] {
+          part->stop(true, drained);
+          const std::size_t without = handed_over ? part->leave_socket() : 0;
+          hub->home.post([hub, finish, without] {
             const std::shared_ptr<Finish> self = finish.lock();
-            if (!self || --self->parts != 0) return;
+            if (!self) return;
+            self->without += without;
+            if (--self->parts != 0) return;
+            if (self->without != 0 && hub->options.log != nullptr) {
+              hub->options.log->write(LogLevel::warning, "kcp sessions are left behind at a restart",
+                                      {{"sessions", self->without},
+                                       {"why", "no socket of their own; they end by their silence"},
+                                       {"advice", "raise the limit of open files (RLIMIT_NOFILE)"}});
+            }
             std::move_only_function<void()> end = std::move(self->done);
             end();  // may destroy the listener
           });
@@ -401,13 +461,18 @@ class KcpListener final : public Listener {
   }
 
  private:
+  void begin() {
+    each_part([](ListenerLoop& part) { part.begin(); });
+  }
+
   struct Finish {
     std::size_t parts = 0;
+    std::size_t without = 0;
     std::move_only_function<void()> done;
   };
 
   template <class F>
-  void each_part(F work) {
+  void each_part(F work) const {
     for (const std::unique_ptr<ListenerLoop>& part : hub_->parts) {
       if (&part->loop() == &hub_->home) {
         work(*part);
@@ -421,6 +486,7 @@ class KcpListener final : public Listener {
   const Address address_;
   bool started_ = false;
   bool stopped_ = false;
+  bool withheld_;  // inherited, and perhaps still read by a predecessor
   std::shared_ptr<Finish> finish_;
 };
 

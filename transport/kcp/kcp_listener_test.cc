@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "wayport/transport/kcp/kcp_testing.h"
 #include "wayport/transport/kcp/segment.h"
 #include "wayport/transport/kcp/testing/lossy_link.h"
+#include "wayport/transport/kcp/udp_socket.h"
 #include "wayport/transport/testing/certificates.h"
 #include "wayport/transport/tls/tls_transport.h"
 
@@ -304,6 +306,7 @@ TEST(KcpListener, ASuccessorTakesTheSocketAndLeavesTheSessions) {
     ASSERT_TRUE(old.until([&] { return done; }));
     World young(fast(), "", options, {}, host);
     young.echo = true;
+    young.listener->take_back();
     EXPECT_EQ(young.bound().port(), old.bound().port());
 
     auto both = [&](const std::function<bool()>& what) {
@@ -322,6 +325,107 @@ TEST(KcpListener, ASuccessorTakesTheSocketAndLeavesTheSessions) {
   }
 }
 
+TEST(KcpListener, ASuccessorReadsNothingBeforeItIsToldTo) {
+  World old(fast());
+  const std::vector<int> fds = old.listener->inheritable_fds();
+  ListenOptions options;
+  options.inherited_fd = ::dup(fds[0]);
+  World young(fast(), "", options);
+  const RawPeer peer(old.bound().port());
+  peer.push(7, 0, "first");
+  young.loop.drain();
+  EXPECT_THAT(young.servers, IsEmpty());
+  // The predecessor opens nothing any more, so that no session begins in both.
+  ASSERT_TRUE(old.until([&] { return old.counter("OpenerRefused") == 1; }));
+  EXPECT_THAT(old.servers, IsEmpty());
+  EXPECT_EQ(peer.receive(), "");
+  young.listener->take_back();
+  peer.push(7, 0, "first");
+  ASSERT_TRUE(young.accepted(1));
+  EXPECT_TRUE(young.until([&] { return young.server(0).events.received == "first"; }));
+}
+
+TEST(KcpListener, APredecessorWhoseSuccessorFailsOpensAgain) {
+  World old(fast());
+  EXPECT_EQ(old.listener->inheritable_fds().size(), 1u);
+  const RawPeer peer(old.bound().port());
+  peer.push(7, 0, "x");
+  ASSERT_TRUE(old.until([&] { return old.counter("OpenerRefused") == 1; }));
+  old.listener->take_back();
+  peer.push(7, 0, "x");
+  EXPECT_TRUE(old.accepted(1));
+}
+
+TEST(KcpListener, ASuccessorOpensNothingInTheMiddleOfASession) {
+  ManualClock clock;
+  World old(fast());
+  ListenOptions options;
+  options.inherited_fd = ::dup(old.listener->inheritable_fds()[0]);
+  World young(fast(), "", options, {.clock = &clock});
+  young.listener->take_back();
+  const RawPeer peer(young.bound().port());
+  peer.push(7, 1, "second");
+  ASSERT_TRUE(young.until([&] { return young.counter("OpenerRefused") == 1; }));
+  EXPECT_EQ(peer.receive(), "");
+  // Later it is as with everyone: the first datagram of a new session may have been lost.
+  young.loop.advance(61s);
+  peer.push(7, 1, "second");
+  EXPECT_TRUE(young.accepted(1));
+}
+
+TEST(KcpListener, SessionsWithoutASocketOfTheirOwnAreCounted) {
+  MemoryLog log;
+  ListenOptions options;
+  options.log = &log;
+  World old(fast(), "", options);
+  auto& client = old.dial();
+  client.write("x");
+  ASSERT_TRUE(old.accepted(1));
+  const Fd kept(::dup(old.listener->inheritable_fds()[0]));
+  // No descriptor is left.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  bool done = false;
+  old.listener->finish([&] { done = true; });
+  // Behind the turn in which the sockets are made.
+  old.loop.post([&] { old.loop.post([&] { ::setrlimit(RLIMIT_NOFILE, &before); }); });
+  const bool finished = old.until([&] { return done; });
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(finished);
+  EXPECT_EQ(old.counter("SessionsLeftBehind"), 1u);
+  EXPECT_EQ(log.count("sessions=1"), 1u);
+}
+
+TEST(KcpListener, FinishTakesAllThatWaitsInTheKernel) {
+  World world(fast(), "sessions=10000&backlog=10000&half_open=10000&opener_burst=10000");
+  world.loop.drain();
+  std::vector<RawPeer> peers;
+  for (std::uint32_t i = 0; i < 600; ++i) {
+    peers.emplace_back(world.bound().port());
+    peers.back().push(i + 1, 0, "x");
+  }
+  bool done = false;
+  world.listener->finish([&] { done = true; });
+  ASSERT_TRUE(world.until([&] { return done; }));
+  EXPECT_EQ(world.servers.size(), 600u);
+}
+
+TEST(KcpListener, WithReusePortThereIsNothingToInherit) {
+  MemoryLog log;
+  ListenOptions options;
+  options.log = &log;
+  World world(fast(), "reuseport=1", options);
+  EXPECT_THAT(world.listener->inheritable_fds(), IsEmpty());
+  EXPECT_EQ(log.count("takes no part in a restart"), 1u);
+  // It goes on as it was.
+  const RawPeer peer(world.bound().port());
+  peer.push(7, 0, "x");
+  EXPECT_TRUE(world.accepted(1));
+}
+
 TEST(KcpListener, APortInUseIsRefusedUnlessBothShareIt) {
   World world(fast());
   const std::string there = "kcp://127.0.0.1:" + std::to_string(world.bound().port());
@@ -333,6 +437,35 @@ TEST(KcpListener, APortInUseIsRefusedUnlessBothShareIt) {
   const auto third = shared.all.listen(
       shared.loop, *Address::parse("kcp://127.0.0.1:" + std::to_string(shared.bound().port()) + "?reuseport=1"), {});
   EXPECT_TRUE(third);
+}
+
+TEST(KcpUdp, ATrainThatOnePeerCannotGetDoesNotSlowTheOthers) {
+  const SocketAddress any = *SocketAddress::from_ip("127.0.0.1", 0);
+  const auto from = UdpSocket::bind(any, {});
+  const auto to = UdpSocket::bind(any, {});
+  ASSERT_TRUE(from && to);
+  KcpCounters counters;
+  UdpSender sender(**from, counters);
+  std::vector<std::byte> buffer(256 * 1024);
+  const auto send = [&](const Endpoint& there, std::size_t datagrams) {
+    sender.begin(buffer);
+    sender.set_path(there, {});
+    for (std::size_t i = 0; i < datagrams; ++i) {
+      ASSERT_FALSE(sender.room(1000).empty());
+      sender.commit(1000);
+    }
+    sender.finish();
+  };
+  Endpoint nowhere = endpoint_of((*to)->local());
+  nowhere.port = 0;  // EINVAL
+  send(nowhere, 4);
+  EXPECT_EQ(counters.gso_refused.read(), 1u);
+  EXPECT_EQ(counters.send_errors.read(), 4u);
+  const std::uint64_t calls = counters.send_calls.read();
+  // As many as one call takes only in trains.
+  send(endpoint_of((*to)->local()), 64);
+  EXPECT_EQ(counters.send_calls.read(), calls + 1);
+  EXPECT_EQ(counters.send_errors.read(), 4u);
 }
 
 TEST(KcpListener, BelowTls) {

@@ -315,6 +315,24 @@ TEST(KcpResists, Item08SessionsOpenedBySpoofedDatagrams) {
   EXPECT_EQ(listener.pool.bytes_in_use(), 0u);
 }
 
+TEST(KcpResists, Item08WhoIsOverAnyBoundPaysForItToo) {
+  KcpTableOptions options;
+  options.prefix_burst = 2;
+  options.prefix_rate = 0;
+  options.half_open_max = 1;
+  Listener listener(options);
+  for (std::uint16_t port = 1; port <= 3; ++port) listener.hear(Listener::at(1, port), segment({}, "x"));
+  EXPECT_EQ(listener.table->half_open(), 1u);
+  EXPECT_EQ(listener.counters.session_limit_drops.read(), 1u);
+  EXPECT_EQ(listener.counters.opener_rate_limited.read(), 1u);
+  listener.hear(Listener::at(1, 1), segment({.sn = 1}, "x"));
+  EXPECT_EQ(listener.table->half_open(), 0u);
+  // One that leaves half-open is not counted any more, either.
+  listener.hear(Listener::at(1, 1, 2), segment({}, "x"));
+  EXPECT_EQ(listener.table->half_open(), 1u);
+  listener.run(seconds(11));
+  EXPECT_EQ(listener.table->half_open(), 0u);
+}
 TEST(KcpResists, Item08TotalsHalfOpenAndBacklog) {
   KcpTableOptions options;
   options.sessions_max = 10;

@@ -1,7 +1,9 @@
 #include "wayport/transport/kcp/kcp_session.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace wayport::transport::kcp {
@@ -12,6 +14,7 @@ constexpr Duration kQuiet = std::chrono::seconds(5);
 constexpr std::uint32_t kHelloTries = 5;
 constexpr std::uint32_t kCloseTries = 12;
 constexpr Duration kAgreeWait = std::chrono::seconds(5);
+constexpr Duration kWriteRetry = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -277,14 +280,24 @@ void KcpSession::handle_extension(const ExtensionMessage& message) {
       }
       break;
     case ExtensionKind::reset:
-      if (told_read_end_ && arq_.unacknowledged() == 0)
-        end(CloseReason::peer(ErrorCode::peer_closed, "kcp: both ends have closed"));
+      // What it had ended in order and is here was delivered: it is read first.
+      if (state_ == State::open && peer_end_ && !told_read_end_ && arq_.received().next() == *peer_end_)
+        peer_reset_ = true;
       else
-        end(CloseReason::peer(ErrorCode::peer_closed, "kcp: the peer reset the session"));
+        end_by_reset();
       break;
     default:
       break;
   }
+}
+
+void KcpSession::end_by_reset() {
+  if (told_read_end_ && write_ended_ && arq_.unacknowledged() == 0)
+    return end(CloseReason::peer(ErrorCode::peer_closed, "kcp: both ends have closed"));
+  // With a cause, as of every transport: an orderly end has none.
+  CloseReason reason = CloseReason::peer(ErrorCode::peer_closed, "kcp: the peer reset the session");
+  reason.error.cause = std::error_code(ECONNRESET, std::system_category());
+  end(std::move(reason));
 }
 
 bool KcpSession::flush_extension(TimePoint now, Builder& builder) {
@@ -299,7 +312,7 @@ bool KcpSession::flush_extension(TimePoint now, Builder& builder) {
     if (!put(ExtensionKind::reset, 0)) return false;
     reset_due_ = false;
   }
-  if (state_ == State::ended) return true;
+  if (state_ == State::ended || peer_reset_) return true;
   if (confirm_due_ && !put(ExtensionKind::confirm, 0)) return false;
   confirm_due_ = false;
   if (alive_due_ && !put(ExtensionKind::alive, 0)) return false;
@@ -334,9 +347,9 @@ std::size_t KcpSession::write_reset(KcpEnvironment& environment, std::uint32_t c
 // --- commands ---
 
 std::size_t KcpSession::write(Bytes bytes) {
-  if (state_ != State::open || write_ended_) return bytes.size();  // dropped, as a stream does
+  if (state_ != State::open || write_ended_ || peer_reset_) return bytes.size();  // dropped, as a stream does
   const std::size_t taken = arq_.write(bytes, host_.now());
-  wants_writable_ = wants_writable_ || taken < bytes.size();
+  if (taken < bytes.size()) retry_write_later();
   if (tidy_at_ == kNever) tidy_at_ = after(host_.now(), kQuiet);
   if (arq_.wants_flush(host_.now()))
     host_.flush_soon(*this);
@@ -346,15 +359,21 @@ std::size_t KcpSession::write(Bytes bytes) {
 }
 
 Result<bool> KcpSession::write_message(Bytes message) {
-  if (state_ != State::open || write_ended_) return true;
+  if (state_ != State::open || write_ended_ || peer_reset_) return true;
   Result<bool> taken = arq_.write_message(message, host_.now());
-  wants_writable_ = wants_writable_ || (taken && !*taken);
+  if (taken && !*taken) retry_write_later();
   if (tidy_at_ == kNever) tidy_at_ = after(host_.now(), kQuiet);
   if (arq_.wants_flush(host_.now()))
     host_.flush_soon(*this);
   else
     rearm();
   return taken;
+}
+
+void KcpSession::retry_write_later() {
+  wants_writable_ = true;
+  // Else acknowledgements bring the next flush.
+  if (arq_.unacknowledged() == 0) write_retry_at_ = after(host_.now(), kWriteRetry);
 }
 
 void KcpSession::consume(std::size_t bytes) {
@@ -407,14 +426,21 @@ bool KcpSession::flush(DatagramSink& sink) {
   const TimePoint now = host_.now();
   look_after_life(now);
   blocked_ = false;
+  if (write_retry_at_ <= now) write_retry_at_ = kNever;
   Builder builder(*this, sink, now);
   bool all = flush_extension(now, builder);
-  if (state_ != State::ended) all = all && arq_.flush(now, builder);
+  if (state_ != State::ended && !peer_reset_) all = all && arq_.flush(now, builder);
   builder.finish();
   // After the builder: what it has opened is sent.
   if (arq_.failure()) end(CloseReason::local(arq_.failure()->code, arq_.failure()->detail));
   finish_if_done();
   tell();
+  if (reset_due_ && !blocked_) {
+    // It has ended since: the last that is sent.
+    all = flush_extension(now, builder) && all;
+    builder.finish();
+  }
+  tell_closed();
   if (told_closed_) {
     Timer::unlink();
     return true;
@@ -458,30 +484,34 @@ void KcpSession::finish_if_done() {
 }
 
 void KcpSession::tell() {
-  if (events_ == nullptr) {
-    told_closed_ = state_ == State::ended && !(reset_due_ && blocked_);
-    return;
-  }
-  if (wants_writable_ && state_ == State::open && arq_.unacknowledged_bytes() <= options_->send_bytes_max / 2 &&
-      arq_.unacknowledged() <= options_->send_segments_max / 2) {
+  if (events_ == nullptr) return;
+  const bool room = arq_.unacknowledged_bytes() <= options_->send_bytes_max / 2 &&
+                    arq_.unacknowledged() <= options_->send_segments_max / 2;
+  // What is written to a peer that is gone is dropped.
+  if (wants_writable_ && state_ == State::open && (peer_reset_ || (room && write_retry_at_ == kNever))) {
     wants_writable_ = false;
     events_->on_writable();
   }
   if (peer_end_ && !told_read_end_ && arq_.received().next() == *peer_end_ && arq_.received().waiting() == 0) {
     told_read_end_ = true;
     if (state_ == State::open) events_->on_read_end();
+    if (peer_reset_) end_by_reset();
     finish_if_done();
   }
-  if (state_ == State::ended && !(reset_due_ && blocked_)) {
-    told_closed_ = true;
-    events_->on_closed(reason_);
-  }
+}
+
+void KcpSession::tell_closed() {
+  if (state_ != State::ended || (reset_due_ && blocked_)) return;
+  told_closed_ = true;
+  if (events_ != nullptr) events_->on_closed(reason_);
 }
 
 // --- time ---
 
 TimePoint KcpSession::life_deadline() const noexcept {
-  TimePoint due = std::min({linger_until_, message_at_, tidy_at_});
+  TimePoint due = std::min({linger_until_, tidy_at_, write_retry_at_});
+  // Nothing is sent any more to a peer that is gone.
+  if (!peer_reset_) due = std::min(due, message_at_);
   // Whatever keeps it open after that asks for a flush by itself.
   if (state_ == State::open && !agreed_ && plain_end_at_ > host_.now()) due = std::min(due, plain_end_at_);
   const auto add = [&due](TimePoint from, Duration time) {
@@ -490,7 +520,7 @@ TimePoint KcpSession::life_deadline() const noexcept {
   if (half_open()) add(created_, options_->half_open_timeout);
   if (agreed_) {
     add(last_heard_, options_->liveness_timeout);
-    add(std::max(last_heard_, asked_alive_at_), options_->keepalive);
+    if (!peer_reset_) add(std::max(last_heard_, asked_alive_at_), options_->keepalive);
   } else {
     add(last_heard_, options_->idle_timeout);
   }
@@ -502,7 +532,7 @@ TimePoint KcpSession::next_deadline() const noexcept {
   if (state_ == State::ended) return TimePoint::min();
   const TimePoint life = life_deadline();
   // Held back until the peer shows itself: waking up would change nothing.
-  if (!held_) return std::min(life, arq_.next_deadline());
+  if (!held_) return peer_reset_ ? life : std::min(life, arq_.next_deadline());
   // Waking up at once would change nothing.
   return std::max(std::min(life, arq_.resend_deadline()), after(host_.now(), kHeldPoll));
 }
@@ -523,7 +553,9 @@ void KcpSession::on_timer() {
     tidy_at_ = quiet ? kNever : after(now, kQuiet);
     if (quiet) release_memory();
   }
-  if (next_deadline() <= now)
+  // The end without the extension is due once, and is no deadline any more by now.
+  const bool plain_end = state_ == State::open && write_ended_ && !agreed_ && plain_end_at_ <= now;
+  if (next_deadline() <= now || plain_end)
     host_.flush_soon(*this);
   else
     rearm();

@@ -179,7 +179,10 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   void look_after_life(TimePoint now);
   void finish_if_done();
   void end(CloseReason reason);
+  void end_by_reset();
+  void retry_write_later();
   void tell();
+  void tell_closed();
   void release_memory();
   TimePoint life_deadline() const noexcept;
 
@@ -203,6 +206,7 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   TimePoint linger_until_ = kNever;
   TimePoint plain_end_at_ = kNever;  // a peer that has not answered the extension by then has none
   TimePoint tidy_at_ = kNever;
+  TimePoint write_retry_at_ = kNever;           // nothing under way whose end would ask for more, and no memory
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0;  // of the path, until it is validated
   std::uint32_t packets_in_ = 0;
   bool validated_ = false;
@@ -212,6 +216,7 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   bool write_ended_ = false;
   bool told_read_end_ = false;
   bool told_closed_ = false;
+  bool peer_reset_ = false;  // the peer is gone, and what it ended in order is still to be read
 
   // --- extension ---
   bool agreed_ = false;

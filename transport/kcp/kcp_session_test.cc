@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "wayport/transport/kcp/testing/kcp_pair.h"
 
 namespace wayport::transport::kcp {
@@ -152,6 +154,72 @@ TEST(KcpExtension, ResetEndsThePeerAtOnce) {
   EXPECT_EQ(pair.a.closes, 1);
   EXPECT_EQ(pair.a.closed->by, CloseReason::By::peer);
   EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("reset"));
+}
+
+TEST(KcpExtension, AResetIsNoOrderlyEndWhileWeStillWrite) {
+  KcpPair pair(fast(ExtensionWish::ask), {});
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  // Its end was heard and nothing of ours is unacknowledged, but ours has not ended.
+  pair.b.session->shutdown_write();
+  pair.run(seconds(1));
+  ASSERT_EQ(pair.a.read_ends, 1);
+  pair.b.session->close(CloseReason::local(ErrorCode::local_closed, ""), Duration(0));
+  pair.run(milliseconds(100));
+  ASSERT_EQ(pair.a.closes, 1);
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("reset"));
+  EXPECT_EQ(pair.a.closed->error.cause.value(), ECONNRESET);
+}
+
+TEST(KcpExtension, TheEndOfALingerIsHeardAsAResetAfterWhatWasDelivered) {
+  KcpPair pair(fast(ExtensionWish::ask), {});
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  pair.a.reading = false;
+  pair.b.write("the last words");
+  pair.b.session->close(CloseReason::local(ErrorCode::local_closed, "done"), seconds(10));
+  pair.run(seconds(1));
+  ASSERT_EQ(pair.b.closes, 1);
+  // What is here and unread is read first, however late.
+  EXPECT_EQ(pair.a.closes, 0);
+  const std::uint64_t sent = pair.a.datagrams;
+  EXPECT_EQ(pair.a.session->write(as_bytes("nobody hears this")), 17u);
+  pair.run(seconds(50));  // beyond keepalive
+  EXPECT_EQ(pair.a.datagrams, sent);
+  pair.a.read();
+  pair.run(milliseconds(100));
+  EXPECT_EQ(pair.a.received, "the last words");
+  EXPECT_EQ(pair.a.read_ends, 1);
+  ASSERT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.a.closed->error.cause.value(), ECONNRESET);
+}
+
+TEST(KcpExtension, ADialerWithoutAnAnswerWaitsForItFiveSeconds) {
+  KcpPair pair;
+  pair.a.start(fast(ExtensionWish::ask), KcpSession::Role::dialer);
+  pair.b.start(fast(ExtensionWish::off), KcpSession::Role::accepted);
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  pair.a.session->shutdown_write();
+  pair.run(milliseconds(4900));
+  EXPECT_EQ(pair.a.closes, 0);
+  pair.run(milliseconds(200));
+  ASSERT_EQ(pair.a.closes, 1);
+  EXPECT_EQ(pair.a.closed->error.code, ErrorCode::local_closed);
+}
+
+TEST(KcpSession, AWriterThatFoundNoMemoryIsToldToTryAgain) {
+  KcpPair pair(fast(), {});
+  std::vector<Packet*> taken;
+  while (Packet* const packet = pair.a.pool.take(kDatagramBytesMax)) taken.push_back(packet);
+  while (Packet* const packet = pair.a.pool.take(1)) taken.push_back(packet);
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  EXPECT_EQ(pair.b.received, "");
+  EXPECT_LE(pair.a.writable, 11);  // each 100 ms, not all the time
+  for (Packet* const packet : taken) pair.a.pool.give(packet);
+  pair.run(milliseconds(300));
+  EXPECT_EQ(pair.b.received, "hello");
 }
 
 TEST(KcpExtension, SilenceEndsASessionAndKeepAlivesPreventIt) {

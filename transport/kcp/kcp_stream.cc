@@ -72,7 +72,7 @@ void KcpStream::close(CloseReason reason, Linger linger) {
   if (told_closed_) return;
   const bool at_once = linger.time <= Duration::zero() || events_ == nullptr;
   if (session_ == nullptr) {
-    tell_read_end_ = false;
+    if (!closing_) closing_ = std::make_unique<CloseReason>(*over_);
     return schedule();
   }
   if (!closing_) {
@@ -120,6 +120,7 @@ void KcpStream::on_read_end() {
 void KcpStream::on_closed(const CloseReason& reason) {
   session_ = nullptr;
   over_ = std::make_unique<CloseReason>(reason);
+  out_.clear();  // nobody takes it any more
   if (over_->error.detail.starts_with("kcp: ")) over_->error.detail += " (" + peer_.remote_url() + ")";
   schedule();
 }
@@ -152,17 +153,29 @@ void KcpStream::on_turn_end() {
   }
 }
 
+// Both directions have, so nothing that was left was lost.
+bool KcpStream::ended_in_order() const noexcept {
+  return shutdown_wanted_ && !over_->error.cause &&
+         (over_->error.code == ErrorCode::peer_closed || over_->error.code == ErrorCode::local_closed);
+}
+
 void KcpStream::tell_the_end() {
   loop().disarm(*this);
-  if (tell_read_end_ && !closing_) {
-    if (!reading_) return;  // until it reads again
-    tell_read_end_ = false;
+  const bool again = !kept_.empty() && (readable_ || !reading_);  // unconsumed, and to be shown once more
+  if ((again || tell_read_end_) && !closing_) {
+    if (!reading_ && ended_in_order()) return;  // until it reads again
     DropWatch watch(*this);
-    events_->on_read_end();
-    if (watch.dropped()) return;
+    if (again && reading_) {
+      if (!show()) return;
+      if (!closing_ && !reading_ && ended_in_order()) return;
+    }
+    if (tell_read_end_ && reading_ && !closing_) {
+      tell_read_end_ = false;
+      events_->on_read_end();
+      if (watch.dropped()) return;
+    }
   }
   told_closed_ = true;
-  out_.clear();
   kept_.clear();
   const CloseReason reason = closing_ ? *closing_ : *over_;
   events_->on_closed(reason);  // `this` may be gone
@@ -203,7 +216,7 @@ bool KcpStream::show() {
 
 bool KcpStream::show_once() {
   std::array<iovec, kPieces> pieces;
-  const ReceiveQueue::Readable readable = session_->readable(pieces);
+  const ReceiveQueue::Readable readable = session_ == nullptr ? ReceiveQueue::Readable{} : session_->readable(pieces);
   const std::size_t kept = kept_.size();
   if (readable.bytes == 0 && kept == 0) return true;
   MutableBytes bytes;
@@ -238,7 +251,7 @@ bool KcpStream::show_once() {
   if (rest.empty()) {
     readable_ = false;
     kept_.clear();
-    session_->consume(from_session);
+    if (session_ != nullptr) session_->consume(from_session);
   } else if (!reading_) {
     kept_.consume(std::min(kept, consumed));
     if (consumed > kept) session_->consume(consumed - kept);
@@ -250,7 +263,7 @@ bool KcpStream::show_once() {
     Chain copy;
     copy.append(Bytes(rest));
     kept_ = std::move(copy);
-    session_->consume(from_session);
+    if (session_ != nullptr) session_->consume(from_session);
     if (readable_) schedule();
   }
   return true;

@@ -5,13 +5,14 @@
 // end bytes go into segments, the copy that resending needs anyway; what is beyond the session's send bound stays in the
 // chain, and is what queued() counts.
 //
-// The end: with the extension as for every stream. Without, KCP has no half-close: after shutdown_write() the stream
+// The end: with the extension as for every stream; while reading is off, an end in order waits until what is left was
+// shown. Any other end (timed_out, a reset) is told at once. Without, KCP has no half-close: after shutdown_write() the stream
 // closes (local_closed) once everything was acknowledged and what came was read; the peer hears nothing of it, and its
 // own silence limits end its side. close() with a linger waits until the peer has acknowledged everything. A peer that
 // is gone is found by dead_link, idle_timeout or liveness_timeout (timed_out).
 //
 // peer().remote stays the address from which the session came, also when it has moved. Errors: timed_out (dead link,
-// silence), refused (dialed, and nobody listens there), malformed, too_large (a peer that breaks the rules), peer_closed.
+// silence), refused (dialed, and nobody listens there), malformed, too_large (a peer that breaks the rules), peer_closed (a reset has ECONNRESET as its cause).
 #pragma once
 
 #include <memory>
@@ -54,6 +55,7 @@ class KcpStream final : public Stream, private KcpEvents, private TurnEnd, priva
   void on_turn_end() override;
   void on_timer() override;  // the linger's time is over, and not everything was even queued
   void tell_the_end();
+  bool ended_in_order() const noexcept;
   void feed();
   bool show();  // false: `this` is gone
   bool show_once();

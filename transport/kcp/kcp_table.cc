@@ -1,7 +1,9 @@
 #include "wayport/transport/kcp/kcp_table.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace wayport::transport::kcp {
@@ -47,11 +49,6 @@ KcpTable::KcpTable(KcpTableHost& table_host, KcpHost& host, KcpEnvironment& envi
       buckets_(kBuckets) {}
 
 KcpTable::~KcpTable() = default;
-
-std::size_t KcpTable::half_open() const noexcept {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(by_endpoint_, [](const auto& item) { return item.second->session->half_open(); }));
-}
 
 const Endpoint& KcpTable::endpoint_of(const KcpSession& session) const noexcept { return entry_of(session).endpoint; }
 
@@ -105,7 +102,8 @@ void KcpTable::handle_datagram(const Endpoint& from, MutableBytes datagram) {
   }
   const Bytes packet = datagram;
   const Opener opener = look(packet);
-  const bool could_open = opening_ && opener.push_in_window && (opener.push_zero || !options_.open_at_zero_only);
+  const bool zero_only = options_.open_at_zero_only || host_.now() < zero_only_until_;
+  const bool could_open = opening_ && opener.push_in_window && (opener.push_zero || !zero_only);
   const bool replayed = environment_.cipher != nullptr && could_open && seen(nonce_id);
   // What might open a session once more when it is replayed is remembered, whatever becomes of it now.
   if (environment_.cipher != nullptr && could_open) remember(nonce_id);
@@ -121,14 +119,19 @@ void KcpTable::handle_datagram(const Endpoint& from, MutableBytes datagram) {
       counters.conv_refused.add();
       return;
     }
-    entry.session->close(CloseReason::peer(ErrorCode::peer_closed, "kcp: its address opened another session"),
-                         Duration(0));
+    CloseReason replaced = CloseReason::peer(ErrorCode::peer_closed, "kcp: its address opened another session");
+    replaced.error.cause = std::error_code(ECONNRESET, std::system_category());
+    entry.session->close(std::move(replaced), Duration(0));
     // Its owner still flushes and removes it, under a name that no datagram has.
     Endpoint nowhere = from;
     do {
       nowhere.scope = static_cast<std::uint32_t>(environment_.random()) | 0x80000000u;
       nowhere.port = 0;
     } while (by_endpoint_.contains(nowhere));
+    // Nor is it found by its conv any more.
+    if (const auto conv = by_conv_.find(entry.session->conv()); conv != by_conv_.end() && conv->second == &entry) {
+      by_conv_.erase(conv);
+    }
     auto node = by_endpoint_.extract(found);
     node.key() = nowhere;
     by_endpoint_.insert(std::move(node));
@@ -170,8 +173,9 @@ void KcpTable::deliver(Entry& entry, const Endpoint& from, Bytes packet, std::si
     const Endpoint back = *std::exchange(entry.previous, std::nullopt);
     if (!by_endpoint_.contains(back)) move_to(entry, back);
   }
-  const bool fresh = session.handle_packet(packet, wire_bytes);
+  const bool fresh = hand(entry, packet, wire_bytes);
   if (from == entry.endpoint || !fresh || session.state() == KcpSession::State::ended) return;
+  if (by_endpoint_.contains(from)) return;  // another session is at home there
   // It comes from elsewhere, was made with the key, and says what no recorded datagram can say. An unvalidated path
   // gets little, and is given up when it stays silent.
   if (!entry.previous) entry.previous = entry.endpoint;
@@ -179,6 +183,16 @@ void KcpTable::deliver(Entry& entry, const Endpoint& from, Bytes packet, std::si
   move_to(entry, from);
   session.restart_validation(wire_bytes);
   environment_.counters.path_changes.add();
+}
+
+// Only what comes from the peer makes a session more than half-open.
+bool KcpTable::hand(Entry& entry, Bytes packet, std::size_t wire_bytes) {
+  const bool fresh = entry.session->handle_packet(packet, wire_bytes);
+  if (entry.half_open && !entry.session->half_open()) {
+    entry.half_open = false;
+    --half_open_;
+  }
+  return fresh;
 }
 
 void KcpTable::move_to(Entry& entry, const Endpoint& to) {
@@ -241,18 +255,16 @@ void KcpTable::remember(std::uint64_t nonce_id) {
 
 void KcpTable::open(const Endpoint& from, std::uint32_t conv, Bytes packet, std::size_t wire_bytes) {
   KcpCounters& counters = environment_.counters;
+  if (!take_token(from)) {
+    counters.opener_rate_limited.add();
+    return;
+  }
   if (backlog_ >= options_.backlog_max) {
     counters.backlog_drops.add();
     return;
   }
-  // Counting half-open ones walks the table: only when there may be too many.
-  if (by_endpoint_.size() >= options_.sessions_max ||
-      (by_endpoint_.size() >= options_.half_open_max && half_open() >= options_.half_open_max)) {
+  if (by_endpoint_.size() >= options_.sessions_max || half_open_ >= options_.half_open_max) {
     counters.session_limit_drops.add();
-    return;
-  }
-  if (!take_token(from)) {
-    counters.opener_rate_limited.add();
     return;
   }
   auto entry = std::make_unique<Entry>();
@@ -261,17 +273,20 @@ void KcpTable::open(const Endpoint& from, std::uint32_t conv, Bytes packet, std:
       std::make_unique<KcpSession>(host_, environment_, session_options_, conv, KcpSession::Role::accepted);
   entry->session->set_owner(entry.get());
   KcpSession& session = *entry->session;
+  Entry& opened = *entry;
   by_conv_.emplace(conv, entry.get());
   by_endpoint_.emplace(from, std::move(entry));
   ++backlog_;
+  ++half_open_;
   table_host_.on_session(session, from);
-  session.handle_packet(packet, wire_bytes);
+  hand(opened, packet, wire_bytes);
 }
 
 void KcpTable::remove(KcpSession& session) {
   Entry& entry = entry_of(session);
   const Name name{entry.endpoint, session.conv()};
   if (!entry.accepted) --backlog_;
+  if (entry.half_open) --half_open_;
   if (const auto conv = by_conv_.find(session.conv()); conv != by_conv_.end() && conv->second == &entry)
     by_conv_.erase(conv);
   const TimePoint until = after(host_.now(), options_.quiet_time);

@@ -68,8 +68,10 @@ class KcpTable {
   void handle_datagram(const Endpoint& from, MutableBytes datagram);
   // What another loop's elsewhere() sent here. False: no such conv.
   bool handle_packet_of(std::uint32_t conv, const Endpoint& from, Bytes packet, std::size_t wire_bytes);
-  // From now on openers are dropped; the sessions that are there live on.
-  void stop_opening() noexcept { opening_ = false; }
+  // From now on openers are dropped; the sessions that are there live on. True: as before.
+  void set_opening(bool on) noexcept { opening_ = on; }
+  // As open_at_zero_only until then: what comes may belong to sessions of another process.
+  void open_at_zero_only_until(TimePoint time) noexcept { zero_only_until_ = time; }
   bool owns(std::uint32_t conv) const { return by_conv_.contains(conv); }
 
   void accepted(KcpSession& session) noexcept;
@@ -79,7 +81,7 @@ class KcpTable {
   void remove(KcpSession& session);
 
   std::size_t size() const noexcept { return by_endpoint_.size(); }
-  std::size_t half_open() const noexcept;
+  std::size_t half_open() const noexcept { return half_open_; }
   std::size_t backlog() const noexcept { return backlog_; }
   std::size_t quiet() const noexcept { return quiet_.size(); }
 
@@ -90,6 +92,7 @@ class KcpTable {
     std::optional<Endpoint> previous;  // while a move is not validated
     TimePoint moved_at{};
     bool accepted = false;
+    bool half_open = true;
   };
   struct Hash {
     Seed seed;
@@ -132,6 +135,7 @@ class KcpTable {
   bool may_replace(const Entry& old, const Opener& opener) const noexcept;
   void open(const Endpoint& from, std::uint32_t conv, Bytes packet, std::size_t wire_bytes);
   void move_to(Entry& entry, const Endpoint& to);
+  bool hand(Entry& entry, Bytes packet, std::size_t wire_bytes);
   static Entry& entry_of(const KcpSession& session) noexcept { return *static_cast<Entry*>(session.owner()); }
 
   KcpTableHost& table_host_;
@@ -148,6 +152,8 @@ class KcpTable {
   TimePoint nonces_since_{};
   std::vector<Bucket> buckets_;
   std::size_t backlog_ = 0;
+  std::size_t half_open_ = 0;
+  TimePoint zero_only_until_ = TimePoint::min();
   bool opening_ = true;
 };
 

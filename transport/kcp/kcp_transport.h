@@ -9,7 +9,8 @@
 //                 +- loop: KcpTable -- sessions -- streams
 //   one socket ---+- loop: KcpTable -- sessions -- streams      a datagram's address chooses the loop
 //
-// A listener's socket lives as long as the last of its sessions. Threads: as transports.h says; statistics() from any.
+// A listener's socket lives as long as the last of its sessions; one with ListenOptions::inherited_fd reads from its
+// take_back() on (kcp_listener.h). Threads: as transports.h says; statistics() from any.
 #pragma once
 
 #include <memory>

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <map>
 #include <string>
@@ -285,6 +286,61 @@ TEST(Kcp, TheExtensionIsSilentTowardAnEndThatDoesNotAsk) {
     EXPECT_EQ(odd, 0u);
     EXPECT_EQ(world.counter("ExtensionAgreed"), 0u);
   }
+}
+
+TEST(Kcp, WhileReadingIsOffOnlyAnEndInOrderIsWithheld) {
+  for (const bool orderly : {true, false}) {
+    SCOPED_TRACE(orderly);
+    World world(fast("extension=1"));
+    auto& client = world.dial();
+    client.write("x");
+    ASSERT_TRUE(world.until([&] { return world.counter("ExtensionAgreed") == 2; }));
+    auto& server = world.server(0);
+    ASSERT_TRUE(world.until([&] { return server.events.received == "x"; }));
+    server.stream->read(false);
+    client.stream->shutdown_write();
+    // The end is here when the server's is acknowledged after it.
+    world.until([&] { return false; }, 100ms);
+    EXPECT_EQ(server.events.read_ends, 0u);
+    if (orderly) {
+      server.stream->shutdown_write();
+      ASSERT_TRUE(world.until([&] { return client.events.closed.has_value() && world.counter("CurrEstab") == 0; }));
+      EXPECT_FALSE(server.events.closed);
+      server.stream->read(true);
+    } else {
+      client.stream->close(CloseReason::local(ErrorCode::overloaded, "too busy"));
+    }
+    ASSERT_TRUE(world.until([&] { return server.events.closed.has_value(); }));
+    EXPECT_EQ(server.events.read_ends, orderly ? 1u : 0u);
+    EXPECT_EQ(server.events.closed->error.code, ErrorCode::peer_closed);
+    EXPECT_EQ(server.events.closed->error.cause.value(), orderly ? 0 : ECONNRESET);
+    EXPECT_THAT(world.faults(), IsEmpty());
+  }
+}
+
+TEST(Kcp, WhatWasLeftIsShownBeforeAnOrderlyEnd) {
+  World world(fast("extension=1"));
+  auto& client = world.dial();
+  client.write("first");
+  ASSERT_TRUE(world.accepted(1));
+  auto& server = world.server(0);
+  ASSERT_TRUE(world.until([&] { return server.events.received == "first" && world.counter("ExtensionAgreed") == 2; }));
+  server.events.consume = [](MutableBytes) { return std::size_t{0}; };
+  client.write("kept");
+  ASSERT_TRUE(world.until([&] { return server.events.shown.size() == 2; }));
+  server.stream->read(false);
+  RecordingEvents later;
+  server.stream->replace_events(later);
+  client.stream->shutdown_write();
+  server.stream->shutdown_write();
+  ASSERT_TRUE(world.until([&] { return client.events.closed.has_value() && world.counter("CurrEstab") == 0; }));
+  EXPECT_EQ(later.received, "");
+  EXPECT_FALSE(later.closed);
+  server.stream->read(true);
+  ASSERT_TRUE(world.until([&] { return later.closed.has_value(); }));
+  EXPECT_EQ(later.received, "kept");
+  EXPECT_EQ(later.read_ends, 1u);
+  EXPECT_THAT(later.faults, IsEmpty());
 }
 
 TEST(Kcp, DialingNobodyIsRefused) {

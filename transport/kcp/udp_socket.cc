@@ -275,6 +275,7 @@ void UdpSender::finish() {
     kept_.assign(buffer_.begin() + from, buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
     entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(next_));
     for (Entry& entry : entries_) entry.offset -= from;
+    single_to_ -= std::min(single_to_, next_);
     next_ = 0;
   }
   buffer_ = {};
@@ -284,7 +285,7 @@ void UdpSender::finish() {
 // How many datagrams from `first` on leave as one message.
 std::size_t UdpSender::train_at(std::size_t first) const noexcept {
   const Entry& head = entries_[first];
-  if (!socket_->gso_.load(std::memory_order_relaxed)) return 1;
+  if (first < single_to_ || !socket_->gso_.load(std::memory_order_relaxed)) return 1;
   std::size_t bytes = head.size;
   std::size_t count = 1;
   while (first + count < entries_.size() && count < kTrainDatagrams) {
@@ -300,6 +301,7 @@ std::size_t UdpSender::train_at(std::size_t first) const noexcept {
 void UdpSender::clear() noexcept {
   entries_.clear();
   next_ = 0;
+  single_to_ = 0;
   used_ = 0;
   blocked_now_ = false;
   if (paths_.size() > 1) paths_.erase(paths_.begin(), paths_.end() - 1);
@@ -369,11 +371,19 @@ void UdpSender::send() {
         // What the peer's host has said before; this datagram was not tried.
         if (!std::exchange(refused_, true)) continue;
         break;
-      case EINVAL:
+      case EINVAL:    // also: larger than the path's MTU, which says nothing about other peers
+      case EMSGSIZE:  // the same
+        if (counts[0] > 1) {
+          counters_.gso_refused.add();
+          single_to_ = next_ + counts[0];
+          continue;
+        }
+        break;
       case EIO:
       case EOPNOTSUPP:
       case ENOPROTOOPT:
         if (counts[0] > 1) {
+          counters_.gso_refused.add();
           socket_->gso_.store(false, std::memory_order_relaxed);
           continue;
         }

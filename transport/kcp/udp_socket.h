@@ -3,7 +3,8 @@
 //   receive   recvmmsg; with UDP_GRO each slot holds a train of datagrams of one peer
 //   send      trains of equal size to one peer as one UDP_SEGMENT message, all messages of a turn in one sendmmsg
 //
-// What the kernel lacks is found out when it refuses, once per socket, and done without from then on. A wildcard socket
+// What the kernel lacks is found out when it refuses, once per socket, and done without from then on; a train that is
+// wrong for its path only (a smaller MTU) leaves as single datagrams. A wildcard socket
 // answers from the address that the datagram came to. A socket may be sent through from several loops, each with its
 // own UdpSender; one loop reads it.
 #pragma once
@@ -140,7 +141,8 @@ class UdpSender final : public DatagramSink {
   KcpCounters& counters_;
   MutableBytes buffer_{};
   std::size_t used_ = 0;
-  std::size_t next_ = 0;  // entries before it were sent
+  std::size_t next_ = 0;       // entries before it were sent
+  std::size_t single_to_ = 0;  // those before it leave one by one: a train of them was refused
   std::vector<Entry> entries_;
   std::vector<Path> paths_;
   std::vector<std::byte> kept_;
