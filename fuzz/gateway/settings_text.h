@@ -89,12 +89,14 @@ inline Verdict verdict_of(const Result<Settings>& read, std::span<const std::str
     WAYPORT_ASSERT(read->link || !read->routes.empty(), "and there is something to do");
     for (const route::RouteOptions& route : read->routes) {
       WAYPORT_ASSERT(route.validate(resolvers), "and so is each route");
+      bool told = false;
       for (const std::string& warning : route.warnings()) {
         WAYPORT_ASSERT(warning.find(route.name) != std::string::npos, "a warning names its route");
+        told = told || warning.find("every client is refused") != std::string::npos;
       }
       check_settings(route.resolver_settings);
-      WAYPORT_ASSERT(!route.allow.empty() || route.open_relay || route.resolver == "static",
-                     "nobody relays to where nothing was allowed");
+      WAYPORT_ASSERT(told == route.allow.empty(),
+                     "where nothing is allowed, nobody is let through, and the log says so");
     }
     return {.accepted = true, .text = summary(*read)};
   }

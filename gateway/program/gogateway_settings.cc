@@ -179,7 +179,10 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
     if (!gate.port) return reader.refuse(where, "[" + std::string(gate.table) + "] is enabled and has no port");
     route::RouteOptions route;
     route.name = gate.scheme;
-    WAYPORT_TRY_ASSIGN(route.listen.emplace_back(), listen_address(listen_text(gate)));
+    Result<std::string> listen_at = listen_address(listen_text(gate));
+    if (!listen_at)
+      return reader.refuse(where, "[listen] " + std::string(gate.scheme) + ": " + listen_at.error().detail);
+    route.listen.push_back(*std::move(listen_at));
     route.resolver = common.header_identify;
     route.resolver_settings = resolver_settings;
     route.allow = allow;

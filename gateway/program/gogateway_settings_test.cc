@@ -148,6 +148,8 @@ TEST(GogatewaySettings, MistakesAreNamedByFileLineAndKey) {
   EXPECT_THAT(error_of("[allow]\ntargets = [\"10.0.0.0/40:1\"]\n[tcpgate]\nport = 1\nenabled = true\n"),
               AllOf(StartsWith("config.toml:3: [tcpgate] "), HasSubstr("10.0.0.0/40:1")));
   EXPECT_THAT(error_of("[tcpgate\n"), StartsWith("config.toml:1: no TOML"));
+  EXPECT_THAT(error_of(allow + "[kcpgate]\nport = 1\nenabled = true\n[listen]\nkcp = \"a&b[c]=0\"\n"),
+              StartsWith("config.toml:3: [listen] kcp: "));
 }
 
 }  // namespace

@@ -60,6 +60,8 @@ constexpr Row<RouteCounters, Counter> kCounters[] = {
      &RouteCounters::bytes_spliced},
     {kWaits, kWaitsHelp, "of", "client", &RouteCounters::client_waits},
     {kWaits, kWaitsHelp, "of", "backend", &RouteCounters::backend_waits},
+    {"wayport_route_message_timeouts_total", "Clients whose websocket message did not end in time", "", "",
+     &RouteCounters::message_timeouts},
 };
 // Whoever adds a counter gives it a row here.
 static_assert(sizeof(RouteCounters) == std::size(kGauges) * sizeof(Gauge) + std::size(kCounters) * sizeof(Counter) +

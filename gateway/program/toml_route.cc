@@ -60,9 +60,13 @@ TomlKeys route_keys(route::RouteOptions& to) {
 
 TomlKeys websocket_keys(route::WebsocketRouteOptions& to) {
   return {
-      {"message_bytes_max", bytes_to(to.message_bytes_max)},  {"header", text_to(to.header)},
-      {"header_bytes_max", bytes_to(to.header_bytes_max)},    {"query", text_to(to.query)},
-      {"subprotocol_prefix", text_to(to.subprotocol_prefix)}, {"paths", names_to(to.paths)},
+      {"message_bytes_max", bytes_to(to.message_bytes_max)},
+      {"message_timeout", time_to(to.message_timeout)},
+      {"header", text_to(to.header)},
+      {"header_bytes_max", bytes_to(to.header_bytes_max)},
+      {"query", text_to(to.query)},
+      {"subprotocol_prefix", text_to(to.subprotocol_prefix)},
+      {"paths", names_to(to.paths)},
       {"length_prefix", flag_to(to.length_prefix)},
   };
 }

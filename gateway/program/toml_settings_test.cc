@@ -157,6 +157,7 @@ relay_high_water_bytes = "128KiB"
 relay_low_water_bytes = "32KiB"
 [route.websocket]
 message_bytes_max = "2MiB"
+message_timeout = "7s"
 header = "x-backend"
 header_bytes_max = 100
 query = ""
@@ -205,6 +206,7 @@ allow = "10.0.0.1:80"
   EXPECT_EQ(r.relay_high_water_bytes, 128u << 10);
   EXPECT_EQ(r.relay_low_water_bytes, 32u << 10);
   EXPECT_EQ(r.websocket.message_bytes_max, 2u << 20);
+  EXPECT_EQ(r.websocket.message_timeout, seconds(7));
   EXPECT_EQ(r.websocket.header, "x-backend");
   EXPECT_EQ(r.websocket.header_bytes_max, 100u);
   EXPECT_EQ(r.websocket.query, "");
@@ -285,6 +287,12 @@ TEST(TomlSettings, ErrorsNameFileLineAndKey) {
        "gateway.toml:1: the server key is given twice"},
       {"[link]\nclient_max_conn = 1\nclient_max_conn = 2\n", "gateway.toml:3: no TOML: "},
       {"[link\n", "gateway.toml:1: no TOML: "},
+      {"# \xc3\xa9\n[link]\nx = '\xc3\xa9'\n\xc3\xa9 = 1",
+       "gateway.toml:4: no TOML: only ASCII may stand outside of strings"},
+      {"[link]\nx = \"\\\"\"\n\xef\xbb\x8f", "gateway.toml:3: no TOML: only ASCII may stand outside of strings"},
+      {"[link]\nx = \"\"\"\n\xc3\xa9\"\"\n\"\"\"\n\xc3\xa9",
+       "gateway.toml:5: no TOML: only ASCII may stand outside of strings"},
+      {"\xef\xbb\xbf[link]\nx = '\xc3\xa9'", "gateway.toml:2: [link] x is not known"},
       {"", "gateway.toml: there is no [link]"},
   };
   for (const auto& each : cases) EXPECT_THAT(error_of(each.text), StartsWith(each.error)) << each.text;

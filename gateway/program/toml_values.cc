@@ -161,9 +161,53 @@ ReadValue settings_to(route::SettingsTable& to) {
   };
 }
 
+namespace {
+
+// The line of the first byte beyond ASCII that is in no string and no comment; 0: there is none. TOML has no place for one
+// but the mark at the start of a file, and toml++ 3.3 has undefined behaviour where it asks whether some of them are space.
+std::size_t line_beyond_ascii(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  std::size_t line = 1;
+  std::string_view quotes;  // that the present string began with
+  bool comment = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      comment = false;
+      if (quotes.size() == 1) quotes = {};
+    } else if (comment) {
+      continue;
+    } else if (!quotes.empty()) {
+      if (c == '\\' && quotes.front() == '"') {
+        ++i;
+        if (i < text.size() && text[i] == '\n') ++line;
+      } else if (text.substr(i).starts_with(quotes)) {
+        i += quotes.size() - 1;
+        quotes = {};
+      }
+    } else if (c == '#') {
+      comment = true;
+    } else if (c == '"' || c == '\'') {
+      const std::string_view three = text.substr(i, 3);
+      quotes = three.size() == 3 && three[1] == c && three[2] == c ? three : text.substr(i, 1);
+      i += quotes.size() - 1;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return line;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
 Result<toml::table> TomlReader::parse(std::string_view text) const {
   if (text.size() > kTomlBytesMax) {
     return fail(ErrorCode::too_large, file_ + ": a configuration has at most " + format_bytes(kTomlBytesMax));
+  }
+  if (const std::size_t line = line_beyond_ascii(text); line != 0) {
+    return invalid(file_ + ":" + std::to_string(line) +
+                   ": no TOML: only ASCII may stand outside of strings and comments");
   }
   toml::parse_result parsed = toml::parse(text, file_);
   if (!parsed) return refuse(parsed.error().source(), "no TOML: " + escape(parsed.error().description()));

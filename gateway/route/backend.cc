@@ -43,6 +43,12 @@ Result<BackendTransport> BackendTransport::parse(std::string_view text) {
   const std::string parameters(question == std::string_view::npos ? std::string_view() : text.substr(question));
   WAYPORT_TRY_ASSIGN(const transport::Address address,
                      transport::Address::parse(scheme + "://192.0.2.1:1" + parameters));
+  // With any target it is a backend that can be written and read again.
+  constexpr std::size_t kMost = Backend::kBytesMax - 300;
+  if (const std::size_t size = address.to_string().size(); size > kMost) {
+    return fail(ErrorCode::invalid_argument, "a transport of backends has at most " + std::to_string(kMost) +
+                                                 " bytes, this one " + std::to_string(size));
+  }
   return transport_of(address, scheme);
 }
 

@@ -58,6 +58,9 @@ TEST(Backend, IsDialedAtTheCheckedAddressUnderItsName) {
 
 TEST(BackendTransport, IsASchemeWithParameters) {
   EXPECT_EQ(BackendTransport::parse("tcp")->to_string(), "tcp");
+  const std::string longest = "tcp?a=" + std::string(Backend::kBytesMax - 300 - 20, 'x');
+  EXPECT_TRUE(BackendTransport::parse(longest));
+  EXPECT_FALSE(BackendTransport::parse(longest + "x"));
   EXPECT_EQ(BackendTransport::parse("kcp?fec=10,3")->to_string(), "kcp?fec=10,3");
   EXPECT_EQ(BackendTransport::parse("snet+tls?key=f")->to_string(), "snet+tls?key=***");
   for (const char* const bad : {"", "unix", "snet+unix", "tcp:", "tcp://h:1", "tcp/x", "tcp?a=1&a=2", "?a=1"}) {

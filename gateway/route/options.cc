@@ -64,6 +64,7 @@ class Check {
 
 Result<void> check_websocket(const Check& check, const WebsocketRouteOptions& options) {
   WAYPORT_TRY(check.count("websocket.message_bytes_max", options.message_bytes_max, 1, kBytesMost));
+  WAYPORT_TRY(check.time("websocket.message_timeout", options.message_timeout, Duration::zero(), kDay));
   WAYPORT_TRY(check.count("websocket.header_bytes_max", options.header_bytes_max, 1, kIdentifyBytesMax));
   if (!options.header.empty() && !is_word(options.header, "-_")) {
     return check.bad("websocket.header", "is \"" + escape(options.header, 64) +

@@ -29,7 +29,10 @@ Result<ProxyProtocol> parse_proxy_protocol(std::string_view name);
 // Of routes that listen on ws or wss. The first place that has an identify counts: path, header, subprotocol, query.
 struct WebsocketRouteOptions {
   std::size_t message_bytes_max = 1u << 20;  // over: close code 1009
-  std::string header = "server-identify";    // whatever its letter case; empty: not looked at
+  // From a message's first byte to its last, where length_prefix has it wait for its end; after it close code 1008. 0:
+  // no limit.
+  Duration message_timeout = std::chrono::seconds(30);
+  std::string header = "server-identify";  // whatever its letter case; empty: not looked at
   std::size_t header_bytes_max = kIdentifyBytesMax;
   std::string query = "server-identify";         // parameter of the request target; empty: not looked at
   std::string subprotocol_prefix = "identify.";  // in front of the identify in base64url; empty: not looked at

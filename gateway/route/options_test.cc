@@ -37,6 +37,7 @@ TEST(RouteOptions, DefaultsAreThoseOfTheSpecification) {
   EXPECT_EQ(route.success_message, "ok");
   EXPECT_EQ(route.idle_timeout, Duration::zero());
   EXPECT_EQ(route.websocket.message_bytes_max, 1u << 20);
+  EXPECT_EQ(route.websocket.message_timeout, seconds(30));
   EXPECT_EQ(route.websocket.header_bytes_max, 4096u);
   EXPECT_TRUE(route.allow.empty());
   EXPECT_EQ(why_not([](RouteOptions&) {}), "");
@@ -65,6 +66,8 @@ TEST(RouteOptions, ErrorsNameTheRouteTheKeyAndWhatItMayBe) {
       {[](R& r) { r.refusal_delay = seconds(61); }, "refusal_delay is 1m1s"},
       {[](R& r) { r.relay_low_water_bytes = r.relay_high_water_bytes; }, "relay_low_water_bytes is 262144"},
       {[](R& r) { r.websocket.message_bytes_max = 0; }, "websocket.message_bytes_max is 0"},
+      {[](R& r) { r.websocket.message_timeout = -seconds(1); }, "websocket.message_timeout is -1s"},
+      {[](R& r) { r.websocket.message_timeout = std::chrono::hours(25); }, "websocket.message_timeout is 25h"},
       {[](R& r) { r.websocket.header = "a:b"; }, "websocket.header is \"a:b\""},
       {[](R& r) { r.websocket.query = "a&b"; }, "websocket.query is \"a&b\""},
       {[](R& r) { r.websocket.subprotocol_prefix = "a,"; }, "websocket.subprotocol_prefix is \"a,\""},
@@ -77,6 +80,8 @@ TEST(RouteOptions, ErrorsNameTheRouteTheKeyAndWhatItMayBe) {
   EXPECT_THAT(why_not(cases[1].first), ::testing::StartsWith("route \"web\": "));
   EXPECT_EQ(why_not([](R& r) { r.success_message.assign(65536, 'x'); }), "");
   EXPECT_EQ(why_not([](R& r) { r.success_message.clear(); }), "");
+  EXPECT_EQ(why_not([](R& r) { r.websocket.message_timeout = Duration::zero(); }), "");
+  EXPECT_EQ(why_not([](R& r) { r.websocket.message_timeout = std::chrono::hours(24); }), "");
 }
 
 TEST(RouteOptions, AnOpenRelayNeedsItsFlagAndIsWarnedAbout) {

@@ -274,6 +274,7 @@ void RouteConnection::join(BackendStream backend) {
       .linger = options.linger_time,
       .idle = options.idle_timeout,
       .message_bytes_max = options.websocket.message_bytes_max,
+      .message_timeout = options.websocket.message_timeout,
       .zero_copy = options.zero_copy ? relay::ZeroCopy::automatic : relay::ZeroCopy::never,
       .pipes = &owner_.pipes_,
   };
@@ -309,6 +310,7 @@ void RouteConnection::handle_ended(const relay::RelayReport& report) {
   counters.bytes_spliced.add(report.bytes_spliced);
   counters.client_waits.add(report.client_waits);
   counters.backend_waits.add(report.backend_waits);
+  counters.message_timeouts.add(report.message_timeouts);
   counters.ended[static_cast<std::size_t>(report.end)].add();
   const TimePoint now = loop().now();
   std::uint64_t suppressed = 0;

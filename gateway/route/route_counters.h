@@ -36,6 +36,7 @@ struct RouteCounters {
   Counter bytes_spliced;                  // of both; counted when a relay ends
   Counter client_waits;                   // times a slow backend stopped the reading of its client; when a relay ends
   Counter backend_waits;                  // and the other way round
+  Counter message_timeouts;               // clients whose message did not end in time
   std::array<Counter, kRelayEnds> ended;  // relays, by relay::RelayEnd
 
   Counter& refused_as(RouteError code) noexcept { return refused[static_cast<std::size_t>(code)]; }
