@@ -2,7 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "wayport/transport/kcp/kcp_table.h"
 #include "wayport/transport/kcp/testing/kcp_pair.h"
@@ -568,6 +573,42 @@ TEST(KcpResists, Item16ClocksThatWrapAndDiffer) {
   pair.run(seconds(10));
   EXPECT_EQ(pair.b.received, text);
   EXPECT_LT(pair.a.session->arq().rto(), Duration(seconds(1)));
+}
+
+// Everything that both ends did, over a link that loses, repeats and reorders, from these first numbers on.
+std::vector<std::pair<std::string, std::uint64_t>> run_from(std::uint32_t sn, std::uint32_t ts, std::uint64_t seed) {
+  KcpPair pair(seed);
+  KcpOptions options = fast();
+  options.mtu = 200;
+  const LinkOptions link{.loss = 0.1, .duplicate = 0.1, .reorder = 0.3, .jitter = milliseconds(5)};
+  pair.links = {link, link};
+  pair.a.start(options, KcpSession::Role::dialer, kConv, {.sent = sn, .received = sn, .ts = ts});
+  pair.b.start(options, KcpSession::Role::accepted, kConv, {.sent = sn, .received = sn, .ts = ts});
+  std::string text;
+  for (int i = 0; i < 120; ++i) {
+    const std::string message = std::to_string(i) + std::string(150, 'x');  // a datagram
+    pair.a.write(message);
+    pair.b.write(message);
+    text += message;
+    if (i % 60 == 59) pair.run(seconds(2));
+  }
+  EXPECT_EQ(pair.a.received, text);
+  EXPECT_EQ(pair.b.received, text);
+  std::vector<std::pair<std::string, std::uint64_t>> did;
+  for (const KcpEnd* end : {&pair.a, &pair.b}) {
+    end->counters.for_each([&](std::string_view name, std::uint64_t value) { did.emplace_back(name, value); });
+  }
+  return did;
+}
+
+TEST(KcpResists, Item16NumbersThatWrapChangeNothing) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto plain = run_from(0, 0, seed);
+    for (const std::uint32_t sn : {0xffffffe2u, 0x7fffffe2u}) {
+      EXPECT_EQ(run_from(sn, 0, seed), plain) << "from " << sn << ", seed " << seed;
+    }
+    EXPECT_EQ(run_from(0, 0xffffffc4u, seed), plain) << "clock, seed " << seed;
+  }
 }
 
 TEST(KcpResists, Item17LargeWrites) {

@@ -6,7 +6,33 @@
 
 #include "wayport/base/result.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WAYPORT_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define WAYPORT_ASAN 1
+#endif
+#ifdef WAYPORT_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace wayport::transport::kcp {
+namespace {
+
+// Free packets are poisoned: the address sanitizer then sees who uses one after it was given back.
+void poison([[maybe_unused]] Packet* packet) noexcept {
+#ifdef WAYPORT_ASAN
+  ASAN_POISON_MEMORY_REGION(packet->data(), packet->room);
+#endif
+}
+void unpoison([[maybe_unused]] Packet* packet) noexcept {
+#ifdef WAYPORT_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(packet->data(), packet->room);
+#endif
+}
+
+}  // namespace
 
 PacketPool::~PacketPool() {
   WAYPORT_ASSERT(in_use_ == 0, "a packet pool is destroyed before the sessions that use it");
@@ -31,6 +57,7 @@ Packet* PacketPool::take(std::size_t room) noexcept {
   if (packet != nullptr) {
     free_[index] = packet->next;
     free_bytes_ -= cost;
+    unpoison(packet);
   } else {
     void* const memory = ::operator new(cost, std::nothrow);
     if (memory == nullptr) {
@@ -66,6 +93,7 @@ void PacketPool::give(Packet* packet) noexcept {
   packet->next = free_[index];
   free_[index] = packet;
   free_bytes_ += bytes;
+  poison(packet);
 }
 
 }  // namespace wayport::transport::kcp
