@@ -27,10 +27,8 @@ def _check(model, check, args):
         size = "small",
         srcs = ["check.sh"],
         args = ["$(rootpath %s.pml)" % model] + args,
-        data = [
-            "properties.pml",
-            model + ".pml",
-        ],
+        # What a model includes is beside it.
+        data = native.glob(["*.pml"]),
         tags = ["models"],
         timeout = "moderate",
     )

@@ -8,11 +8,15 @@
  * exists already, on connection 0; UP bytes go one way, DOWN the other. The network cuts up to CUTS connections: of what
  * is on its way any first part arrives, each side learns of the cut when it likes, and may write to a dead connection
  * until that is full. With -DWITH_FORGER somebody without the key invents requests and repeats one that he overheard.
+ *
+ * With -DTRACE only those runs are left that take the recorded steps (snet_trace.pml); STEP and GIVES are for that.
  */
 #include "properties.pml"
 
 /* What a connection holds on its way (section 6): handed down and not yet read by the peer. */
+#ifndef WIRE
 #define WIRE 2
+#endif
 #ifndef RING
 #define RING WIRE
 #endif
@@ -25,7 +29,7 @@
 #ifndef CUTS
 #define CUTS 2
 #endif
-#define CONNECTIONS 5
+#define CONNECTIONS (2 * CUTS + 1)
 #define FORGER CONNECTIONS
 #define NONE 255
 
@@ -53,6 +57,8 @@ byte s_written, s_received, s_sent, s_skip, s_generation;
 byte s_carrier = 0; /* the connection that carries the session; NONE: it waits */
 byte overheard_written, overheard_received;
 bit overheard;
+
+#include "snet_trace.pml"
 
 #define ARRIVED (c_received == DOWN && s_received == UP)
 #define OVER (c_ended || ARRIVED)
@@ -99,31 +105,44 @@ active proctype client() {
   run half(0);
 carrying:
   do
-  :: atomic { down[k] ? data(value, _) -> check_byte(value, c_received); c_received++; value = 0 }
+  :: atomic {
+       STEP(client_reads, k)
+       down[k] ? data(value, _) ->
+       check_byte(value, c_received);
+       c_received++;
+       GIVES(value, 0, 0)
+       value = 0
+     }
   :: atomic { /* what the peer lacks first, then a new byte */
+       STEP(client_sends, k)
        nfull(up[k]) && !OVER && (c_sent < c_written || c_written < UP) ->
        if
        :: c_sent < c_written -> SEEN(reach_resend); MUST(ring_holds, c_sent + RING >= c_written)
        :: else -> c_written++
        fi;
        up[k] ! data(c_sent, 0, 0);
+       GIVES(c_sent, 0, 0)
        c_sent++
      }
-  :: atomic { CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); break }
+  :: atomic { STEP(client_sees_end, k) CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); GIVES(0, 0, 0) break }
   :: OVER -> goto done
   od;
 
 waiting: /* section 7: one attempt under way */
   atomic {
+    STEP(client_asks, k + 1)
     k++;
     MUST(one_per_cut, k < CONNECTIONS);
     last = k;
     run half(k);
 #ifdef MUTATION_TELLS_SENT
-    up[k] ! request(c_sent, c_received, 1);
+    w = c_sent;
 #else
-    up[k] ! request(c_written, c_received, 1);
+    w = c_written;
 #endif
+    up[k] ! request(w, c_received, 1);
+    GIVES(w, c_received, 0)
+    w = 0;
     if
     :: !overheard -> overheard = 1; overheard_written = c_written; overheard_received = c_received
     :: else /* one is enough */
@@ -134,24 +153,34 @@ waiting: /* section 7: one attempt under way */
   :: atomic { c_written < UP -> c_written++ } /* without a connection, into the ring */
 #endif
   :: atomic {
+       STEP(client_judges, k)
        down[k] ? answer(w, r) ->
        MUST(counters_agree, !IMPOSSIBLE(w, r, c_written, c_received));
        if
        :: OVERRUN(r, c_written) -> /* section 8: too_large */
-          SEEN(reach_overrun_at_client); MUST(ring_suffices, RING < WIRE); c_ended = 1; goto done /* only RING < WIRE */
-       :: else -> up[k] ! proof(0, 0, 1); c_sent = RESEND_FROM(r, c_written); w = 0; r = 0; goto carrying
+          SEEN(reach_overrun_at_client); MUST(ring_suffices, RING < WIRE); /* only RING < WIRE */
+          GIVES(overrun, w, r)
+          c_ended = 1; goto done /* only RING < WIRE */
+       :: else -> up[k] ! proof(0, 0, 1); c_sent = RESEND_FROM(r, c_written); GIVES(resumed, w, r) w = 0; r = 0; goto carrying
        fi
      }
   :: atomic {
+       STEP(client_judges, k)
        down[k] ? zeros(_, _) -> /* section 8: peer_closed */
-       SEEN(reach_refused); MUST(ring_suffices, RING < WIRE); c_ended = 1; goto done /* only RING < WIRE */
+       SEEN(reach_refused); MUST(ring_suffices, RING < WIRE); /* only RING < WIRE */
+       GIVES(refused, 0, 0)
+       c_ended = 1; goto done /* only RING < WIRE */
      }
-  :: atomic { CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); goto waiting }
+  :: atomic { STEP(client_sees_end, k) CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); GIVES(0, 0, 0) goto waiting }
   :: OVER -> goto done
   od;
 done:
   skip
 }
+
+#define SERVER_ENDS \
+  :: atomic { STEP(server_sees_end, k) SERVER_SEES_END(k) -> GIVES(0, 0, 0) goto closed } \
+  :: OVER -> goto closed
 
 /* Section 7, the server's side of a connection. */
 proctype half(byte k) {
@@ -164,6 +193,7 @@ proctype half(byte k) {
   fi;
   if
   :: atomic {
+       STEP(server_judges, k)
        up[k] ? request(w, r, genuine) ->
        before = s_carrier;
 #ifdef MUTATION_FREEZE
@@ -176,33 +206,36 @@ proctype half(byte k) {
           :: k != FORGER -> down[k] ! zeros(0, 0)
           :: else
           fi;
+          GIVES(refused, 0, 0)
           goto closed
        :: else ->
           generation = s_generation;
           if
           :: k == FORGER -> SEEN(reach_replay_answered) /* only WITH_FORGER; it has no use for what it is told */
           :: else -> announced = s_received; peer_received = r; down[k] ! answer(s_written, s_received)
-          fi
+          fi;
+          GIVES(resumed, s_written, s_received)
        fi;
        MUST(undisturbed, s_carrier == before);
        w = 0; r = 0; before = 0
      }
-  :: atomic { SERVER_SEES_END(k) || OVER -> goto closed }
+  SERVER_ENDS
   fi;
   if
   :: atomic {
+       STEP(server_proves, k)
        s_generation == generation && nempty(up[k]) ->
        up[k] ? proof(_, _, genuine);
        if
 #ifndef MUTATION_ANY_PROOF
-       :: !genuine -> SEEN(reach_forged_proof); goto closed /* only WITH_FORGER */
+       :: !genuine -> SEEN(reach_forged_proof); GIVES(unproved, 0, 0) goto closed /* only WITH_FORGER */
 #endif
        :: else ->
           MUST(undisturbed, k != FORGER);
 #ifndef MUTATION_MEANWHILE_UNCHECKED
           if
           :: OVERRUN(peer_received, s_written) ->
-             SEEN(reach_overrun_meanwhile); goto closed /* only RING < WIRE */
+             SEEN(reach_overrun_meanwhile); GIVES(overrun, 0, 0) goto closed /* only RING < WIRE */
           :: else
           fi;
 #endif
@@ -213,18 +246,20 @@ proctype half(byte k) {
 #endif
           s_sent = RESEND_FROM(peer_received, s_written);
           s_generation++;
-          s_carrier = k
+          s_carrier = k;
+          GIVES(resumed, 0, 0)
        fi;
        announced = 0; peer_received = 0; generation = 0; genuine = 0
      }
   /* Another connection was proved first. */
-  :: atomic { s_generation != generation -> SEEN(reach_displaced); goto closed }
-  :: atomic { SERVER_SEES_END(k) || OVER -> goto closed }
+  :: atomic { STEP(server_overtaken, k) s_generation != generation -> SEEN(reach_displaced); GIVES(0, 0, 0) goto closed }
+  SERVER_ENDS
   fi;
 
 carrying:
   do
   :: atomic {
+       STEP(server_reads, k)
 #ifdef MUTATION_KEEP_OLD
        nempty(up[k]) ->
 #else
@@ -233,12 +268,13 @@ carrying:
        up[k] ? data(value, _, _);
        check_byte(value, s_received - s_skip);
        if
-       :: s_skip > 0 -> SEEN(reach_skip); s_skip--
-       :: else -> s_received++
+       :: s_skip > 0 -> SEEN(reach_skip); s_skip--; GIVES(NONE, 0, 0)
+       :: else -> s_received++; GIVES(value, 0, 0)
        fi;
        value = 0
      }
   :: atomic {
+       STEP(server_sends, k)
        s_carrier == k && nfull(down[k]) && !OVER && (s_sent < s_written || s_written < DOWN) ->
        if
        :: cut[k] -> SEEN(reach_dead_write)
@@ -249,12 +285,13 @@ carrying:
        :: else -> s_written++
        fi;
        down[k] ! data(s_sent, 0);
+       GIVES(s_sent, 0, 0)
        s_sent++
      }
 #ifndef MUTATION_KEEP_OLD
-  :: atomic { s_carrier != k -> goto closed }
+  :: atomic { STEP(server_lets_go, k) s_carrier != k -> GIVES(0, 0, 0) goto closed }
 #endif
-  :: atomic { s_carrier == k && SERVER_SEES_END(k) -> s_carrier = NONE; goto closed }
+  :: atomic { STEP(server_sees_end, k) s_carrier == k && SERVER_SEES_END(k) -> s_carrier = NONE; GIVES(0, 0, 0) goto closed }
   :: OVER -> goto closed
   od;
 closed:
@@ -268,7 +305,7 @@ closed:
 active proctype network() {
   byte cuts;
   do
-  :: atomic { cuts < CUTS && !cut[last] && !OVER -> cut[last] = 1; cuts++ }
+  :: atomic { STEP(network_cuts, last) cuts < CUTS && !cut[last] && !OVER -> cut[last] = 1; cuts++; GIVES(0, 0, 0) }
   :: OVER -> break
   od
 }
@@ -277,12 +314,17 @@ active proctype network() {
 active proctype forger() {
   run half(FORGER);
   if
-  :: atomic { overheard -> up[FORGER] ! request(overheard_written, overheard_received, 1); overheard_written = 0; overheard_received = 0 }
-  :: atomic { !OVER -> up[FORGER] ! request(0, 0, 0) }
+  :: atomic {
+       STEP(forger_asks, FORGER)
+       overheard -> up[FORGER] ! request(overheard_written, overheard_received, 1);
+       GIVES(overheard_written, overheard_received, 1)
+       overheard_written = 0; overheard_received = 0
+     }
+  :: atomic { STEP(forger_asks, FORGER) !OVER -> up[FORGER] ! request(0, 0, 0); GIVES(0, 0, 0) }
   :: OVER -> goto silent
   fi;
   if
-  :: atomic { nfull(up[FORGER]) && !OVER -> up[FORGER] ! proof(0, 0, 0) }
+  :: atomic { STEP(forger_proves, FORGER) nfull(up[FORGER]) && !OVER -> up[FORGER] ! proof(0, 0, 0); GIVES(0, 0, 0) }
   :: skip
   fi;
 silent:
