@@ -132,6 +132,9 @@ struct Commands {
   PipeOptions pipe;
   RouteExplainOptions explain;
   DecodeOptions decode;
+  InteropOptions interop;
+  LoadServeOptions load_serve;
+  LoadRunOptions load_run;
 };
 
 void add_serve(CLI::App& app, ServeOptions& serve, GlobalOptions& global) {
@@ -219,6 +222,59 @@ void add_decode(CLI::App& app, DecodeOptions& decode) {
   add_json(teleport, decode.json, "One JSON object per packet");
 }
 
+void add_interop(CLI::App& app, InteropOptions& interop) {
+  CLI::App& command =
+      add_command(app, "interop", "One role of one case of integration/CONTRACT.md, as INTEROP_* say",
+                  "INTEROP_ROLE=client INTEROP_CASE=order INTEROP_ADDRESS=tcp://server:9000 INTEROP_SEED=1 "
+                  "\\\n    INTEROP_TIMEOUT=10 INTEROP_VERSION=2.5 INTEROP_CODEC=json INTEROP_HEADER=json "
+                  "INTEROP_GZIP=0 wayport interop");
+  command
+      .add_option_function<std::string>(
+          "--broken",
+          [&interop](const std::string& text) {
+            if (text != "status" && text != "frame") {
+              throw CLI::ValidationError("--broken", "\"" + escape(text) + "\" is no defect: status or frame");
+            }
+            interop.broken = text == "status" ? InteropOptions::Broken::status : InteropOptions::Broken::frame;
+          },
+          "Breaks a promise, to show that a suite can fail. status: /interop/fail answers a code that is one too high; "
+          "frame: a link-server leaves out each 100th message")
+      ->type_name("DEFECT");
+  command.footer(
+      command.get_footer() +
+      "\n\nRoles: server, client, link-server, link-client, stream-server, stream-client. (gateway: wayport-gateway.)\n"
+      "Exit codes: 0 passed, 1 not (why is on standard error), 2 a variable is missing or wrong, 127 not supported.");
+}
+
+void add_load(CLI::App& app, LoadServeOptions& serve, LoadRunOptions& run) {
+  CLI::App& load = *app.add_subcommand("load", "Calls under load, and what became of each");
+  load.require_subcommand(1);
+  load.fallthrough();
+  CLI::App& serving =
+      add_command(load, "serve", "Answers calls and remembers them; says at its end what was done twice",
+                  "wayport load serve tcp://127.0.0.1:9000");
+  serving.add_option("URL", serve.addresses, "Where to listen")->required();
+  serving.add_option("--callers", serve.callers_max, "Whose calls are remembered; more are refused")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+  CLI::App& running =
+      add_command(load, "run", "Calls, dials again when a session is lost, and counts outcomes and stalls",
+                  "wayport load run --clients 10 --time 30s tcp://a:9000 tcp://b:9000");
+  running.add_option("URL", run.addresses, "Peers that are the same to the caller")->required();
+  running.add_option("--clients", run.clients, "Each with a session of its own")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, LoadRunOptions::kClientsMax));
+  running.add_option("--outstanding", run.outstanding, "Calls of a client at one time")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, LoadRunOptions::kOutstandingMax));
+  add_read(running, "--time", run.time, read_positive_duration, "In which calls begin", "TIME", "10s");
+  add_read(running, "--pause", run.pause, read_duration, "From a reply to the next call", "TIME", "1ms");
+  add_read(running, "--timeout", run.timeout, read_positive_duration, "Of one call", "TIME", "30s");
+  running.add_option("--padding", run.padding, "Bytes that each call and its reply carry in addition")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{0}, LoadRunOptions::kPaddingMax));
+}
+
 void define(CLI::App& app, Commands& commands, GlobalOptions& global) {
   app.footer("wayport COMMAND --help says more, with an example.");
   app.require_subcommand(1);
@@ -272,6 +328,8 @@ void define(CLI::App& app, Commands& commands, GlobalOptions& global) {
   add_json(explain, commands.explain.json, "An object for each route");
 
   add_decode(app, commands.decode);
+  add_interop(app, commands.interop);
+  add_load(app, commands.load_serve, commands.load_run);
 
   // Everything behind it, --help included, is for the benchmarks' own command line.
   CLI::App& bench = *app.add_subcommand("bench", "Messages per second, CPU time and latency, beside a raw echo");
@@ -289,6 +347,12 @@ Invocation chosen(const CLI::App& app, Commands& commands, const GlobalOptions& 
   if (name == "pipe") invocation.command = std::move(commands.pipe);
   if (name == "route") invocation.command = std::move(commands.explain);
   if (name == "decode") invocation.command = std::move(commands.decode);
+  if (name == "interop") invocation.command = commands.interop;
+  if (name == "load") {
+    const bool serves = app.get_subcommands().front()->get_subcommands().front()->get_name() == "serve";
+    if (serves) invocation.command = std::move(commands.load_serve);
+    if (!serves) invocation.command = std::move(commands.load_run);
+  }
   if (name == "bench") invocation.command = BenchOptions{app.get_subcommands().front()->remaining()};
   return invocation;
 }

@@ -20,7 +20,9 @@
 #include "wayport/tools/wayport/cli.h"
 #include "wayport/tools/wayport/console.h"
 #include "wayport/tools/wayport/decode.h"
+#include "wayport/tools/wayport/interop/interop.h"
 #include "wayport/tools/wayport/listen.h"
+#include "wayport/tools/wayport/load/load.h"
 #include "wayport/tools/wayport/pipe.h"
 #include "wayport/tools/wayport/route_explain.h"
 #include "wayport/tools/wayport/serve.h"
@@ -114,6 +116,25 @@ struct Run {
     return with_runtime([&](Runtime& runtime) { return explain_route(runtime, options, console); });
   }
   int operator()(const DecodeOptions& options) { return decode(options, console); }
+  int operator()(const InteropOptions& options) {
+    const interop::Lookup lookup = [](const char* name) { return std::getenv(name); };
+    const auto run = [&](Runtime& runtime, Interrupt& interrupt) {
+      return interop::interop(runtime, options, lookup, console, interrupt);
+    };
+    if (interop::is_served(lookup)) return until_signal(run);
+    return with_runtime([&](Runtime& runtime) {
+      Interrupt never;
+      return run(runtime, never);
+    });
+  }
+  int operator()(const LoadServeOptions& options) {
+    return until_signal(
+        [&](Runtime& runtime, Interrupt& interrupt) { return load_serve(runtime, options, console, interrupt); });
+  }
+  int operator()(const LoadRunOptions& options) {
+    return until_signal(
+        [&](Runtime& runtime, Interrupt& interrupt) { return load_run(runtime, options, console, interrupt); });
+  }
   int operator()(const BenchOptions& options) {
     std::string name = "wayport bench";
     std::vector<std::string> arguments = options.arguments;

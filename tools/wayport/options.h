@@ -12,6 +12,7 @@
 #include "wayport/framing/codec.h"
 #include "wayport/framing/protocol.h"
 #include "wayport/framing/teleport/version.h"
+#include "wayport/tools/wayport/load/load_options.h"
 #include "wayport/tools/wayport/packets/packet_input.h"
 
 namespace wayport::tools {
@@ -84,6 +85,12 @@ struct DecodeOptions {
   bool json = false;
 };
 
+// What to be stands in the environment (integration/CONTRACT.md).
+struct InteropOptions {
+  enum class Broken : std::uint8_t { no, status, frame };
+  Broken broken = Broken::no;  // a promise that is not kept: shows that a suite can fail
+};
+
 // Its arguments are its own business.
 struct BenchOptions {
   std::vector<std::string> arguments;
@@ -97,7 +104,7 @@ struct GlobalOptions {
 struct Invocation {
   GlobalOptions global{};
   std::variant<ServeOptions, CallOptions, PushOptions, ListenOptions, PipeOptions, RouteExplainOptions, DecodeOptions,
-               BenchOptions>
+               InteropOptions, LoadServeOptions, LoadRunOptions, BenchOptions>
       command;
 };
 
