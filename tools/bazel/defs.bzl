@@ -11,6 +11,7 @@
 
 load(":core.bzl", "core_boundary")
 load(":layers.bzl", "check_layers")
+load(":reach.bzl", "check_reach")
 
 _STANDARD = ["-std=c++23"]
 
@@ -85,6 +86,7 @@ def wayport_library(
             testonly = testonly,
             visibility = ["//visibility:private"],
         )
+    check_reach(name, testonly)
 
 def _include_prefix():
     return "wayport/" + native.package_name() if native.package_name() else "wayport"
@@ -169,6 +171,7 @@ def wayport_proto_library(name, srcs, deps = [], visibility = None, testonly = F
         visibility = visibility or ["//visibility:private"],
         deps = [":%s_proto" % name],
     )
+    check_reach(name, testonly)
 
 _WELL_KNOWN_PROTOS = ["@com_google_protobuf//:%s_proto" % p for p in ["any", "duration", "empty", "struct", "timestamp", "wrappers"]]
 
@@ -203,6 +206,7 @@ def wayport_flatbuffers_library(name, srcs, visibility = None, testonly = False)
         visibility = visibility or ["//visibility:private"],
         deps = [_sys("flatbuffers")],
     )
+    check_reach(name, testonly)
 
 def fuzz_target(name, srcs, deps = [], corpus = None, dict = None, size = "small", tags = [], copts = [], features = []):
     """A fuzz function, LLVMFuzzerTestOneInput.

@@ -25,7 +25,8 @@ using transport::kcp::testing::LossyLink;
 constexpr std::size_t kPayloadBytes = 1 << 20;
 constexpr std::size_t kMessageBytes = 1000;
 constexpr double kLoss = 0.05;
-constexpr const char* kKcp = "fec=10,3&extension=1";  // with an orderly end, which plain kcp lacks
+// With an orderly end, which plain kcp lacks; and where the link loses the goodbye, silence ends the session.
+constexpr const char* kKcp = "fec=10,3&extension=1&keepalive=2s&liveness_timeout=8s";
 
 void on_loop(Loop& loop, const std::function<void()>& work) {
   std::promise<void> done;
