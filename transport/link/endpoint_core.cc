@@ -153,7 +153,8 @@ bool EndpointCore::handle_command(Frame& frame, Event& event) {
         }
       } else {
         counters_.connected.add();
-        if (channel_count() >= options_.virtual_max) {
+        // A dial holds the place that its answer will take.
+        if (channel_count() + dials_.size() >= options_.virtual_max) {
           counters_.connected_over_max.add();
           event.kind = Event::Kind::none;
         }

@@ -502,6 +502,22 @@ TEST(EndpointCore, VirtualConnectionsAndDialsAreBounded) {
   EXPECT_EQ(world.core.counters().dials_over_max.read(), 2);
 }
 
+TEST(EndpointCore, ADialHoldsThePlaceOfItsAnswer) {
+  EndpointOptions options;
+  options.virtual_max = 2;
+  World world(options);
+  ASSERT_TRUE(world.core.dial(5, kNever).has_value());
+  world.connect(1);
+  world.output();
+  world.receive(wire(Command::connect(2, 9)));
+  EXPECT_THAT(world.take(), IsEmpty());
+  EXPECT_EQ(world.output(), wire(Command::close(2)));
+  EXPECT_EQ(world.core.counters().connected_over_max.read(), 1);
+  world.receive(wire(Command::accept(3, 5)));
+  EXPECT_THAT(world.take(), ElementsAre("dialed 1: 3 with 5"));
+  EXPECT_EQ(world.core.channel_count(), 2);
+}
+
 TEST(EndpointCore, AGatewayThatBreaksTheProtocolIsLeft) {
   const std::string bad[] = {
       wire(Command::dial(1)),

@@ -48,9 +48,10 @@ struct EndpointOptions {
   // A server: from the start until the gateway has shown that it takes our answer to its challenge. 0: no limit.
   Duration authentication_timeout = std::chrono::seconds(5);
 
-  std::size_t virtual_max = 100'000;  // virtual connections; one that comes on top is closed at once
-  std::size_t dials_max = 4'096;      // dials without an answer, given up ones included; more fail. The gateway's bound
-  std::size_t closing_max = 4'096;    // closed ids kept until the gateway's Close, so that late data is dropped quietly
+  // Virtual connections and dials without an answer; a connection that comes on top is closed at once, a dial fails.
+  std::size_t virtual_max = 100'000;
+  std::size_t dials_max = 4'096;    // dials without an answer, given up ones included; more fail. The gateway's bound
+  std::size_t closing_max = 4'096;  // closed ids kept until the gateway's Close, so that late data is dropped quietly
   // Commands that the gateway does not take (answers to its stray frames, pings, dials): the connection is cut above.
   std::size_t command_bytes_max = 1u << 20;
 
