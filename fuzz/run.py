@@ -29,10 +29,11 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -136,7 +137,8 @@ def numbers_of(output):
 class Outcome:
     def __init__(self, target):
         self.target = target
-        self.runs = self.edges = self.per_second = 0
+        self.runs = self.edges = 0
+        self.cpu_seconds = 0.0
         self.new = []       # paths in the local corpus
         self.findings = []  # (what, command that shows it again)
 
@@ -182,13 +184,10 @@ class Runner:
             if target.dictionary:
                 command.append("-dict=%s" % target.dictionary)
             command += [str(new), str(local), str(target.seeds)]
-            started = time.monotonic()
-            status, output = self._call(command, self.seconds + GRACE_SECONDS)
-            took = max(time.monotonic() - started, 0.001)
+            status, output, outcome.cpu_seconds = self._call(command, self.seconds + GRACE_SECONDS)
             log = kept / "engine.log"
             log.write_text(output)
             outcome.runs, outcome.edges = numbers_of(output)
-            outcome.per_second = int(outcome.runs / took)
             for path in sorted(files_of(kept) - before - {log}):
                 if not path.name.startswith("slow-unit-"):  # slower than others, within the limit
                     outcome.findings.append((path.name.partition("-")[0], shlex.join([str(engine), str(path)])))
@@ -206,7 +205,7 @@ class Runner:
         else:
             merged.mkdir()
         seeds = {p.name for p in files_of(merged)}
-        status, output = self._call([str(engine), "-merge=1", "-timeout=%d" % INPUT_SECONDS_MAX,
+        status, output, _ = self._call([str(engine), "-merge=1", "-timeout=%d" % INPUT_SECONDS_MAX,
                                      "-rss_limit_mb=%d" % MEMORY_MB_MAX, str(merged), str(local), str(new)], None)
         if status != 0:
             log = self.findings / outcome.target.short / "merge.log"
@@ -226,17 +225,30 @@ class Runner:
 
     @staticmethod
     def _call(command, seconds_max):
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(),
-                                  timeout=seconds_max, stdin=subprocess.DEVNULL)
-            return done.returncode, done.stdout.decode("utf-8", "replace")
-        except subprocess.TimeoutExpired as late:
-            return "none after %d s" % seconds_max, (late.stdout or b"").decode("utf-8", "replace")
+        """(status, output, CPU seconds); it is killed after seconds_max, None: never."""
+        with tempfile.TemporaryFile() as output:
+            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment(),
+                                     stdin=subprocess.DEVNULL)
+            late = threading.Event()
+            timer = threading.Timer(seconds_max, lambda: (late.set(), os.kill(child.pid, signal.SIGKILL))) if seconds_max else None
+            if timer:
+                timer.start()
+            # Not reaped before the timer can do no harm any more.
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            if timer:
+                timer.cancel()
+                timer.join()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            text = output.read().decode("utf-8", "replace")
+            said = "none after %d s" % seconds_max if late.is_set() else child.returncode
+            return said, text, usage.ru_utime + usage.ru_stime
 
 
 def table(outcomes):
-    rows = [("target", "runs", "exec/s", "edges", "new inputs", "crashes")]
-    rows += [(o.target.short, str(o.runs), str(o.per_second), str(o.edges), str(len(o.new)), str(len(o.findings))) for o in outcomes]
+    rows = [("target", "runs", "cpu s", "edges", "new inputs", "crashes")]
+    rows += [(o.target.short, str(o.runs), "%.0f" % o.cpu_seconds, str(o.edges), str(len(o.new)), str(len(o.findings))) for o in outcomes]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:])]) for row in rows]
     return "\n".join(lines)
