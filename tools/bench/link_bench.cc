@@ -123,11 +123,13 @@ Result<LinkIsolation> measure_isolation(std::size_t own_arguments, int core, con
         divided(static_cast<double>(round.with.latency.at(0.99)), static_cast<double>(round.without.latency.at(0.99)));
   }
   isolation.rss_before = isolation.rounds.front().rss_without;
-  isolation.p99_ratio = median_of(isolation.rounds, [](const IsolationRound& round) { return round.p99_ratio; });
-  const auto p99_us = [](const Round& round) { return static_cast<double>(round.latency.at(0.99)) * 1e-3; };
-  isolation.p99_us_without =
-      median_of(isolation.rounds, [&](const IsolationRound& both) { return p99_us(both.without); });
-  isolation.p99_us_with = median_of(isolation.rounds, [&](const IsolationRound& both) { return p99_us(both.with); });
+  for (const IsolationRound& round : isolation.rounds) {
+    isolation.latency_without.add(round.without.latency);
+    isolation.latency_with.add(round.with.latency);
+  }
+  isolation.p99_ratio = divided(static_cast<double>(isolation.latency_with.at(0.99)),
+                                static_cast<double>(isolation.latency_without.at(0.99)));
+  isolation.p99_ratio_median = median_of(isolation.rounds, [](const IsolationRound& round) { return round.p99_ratio; });
   WAYPORT_TRY_ASSIGN(const GatewayCounts counts, servers.counters());
   isolation.bound = link_memory_bound(options.loops);
   isolation.counts = difference(counts, counts_before);

@@ -80,10 +80,11 @@ LinkMemoryBound link_memory_bound(std::uint64_t loops);
 struct LinkIsolation {
   std::size_t clients = 0;  // that read
   std::vector<IsolationRound> rounds;
-  // Medians.
-  double p99_ratio = 0;
-  double p99_us_without = 0;
-  double p99_us_with = 0;
+  // All rounds together: a stall of the machine hits one side of one round, and many short rounds share such evenly.
+  Histogram latency_without;  // ns
+  Histogram latency_with;
+  double p99_ratio = 0;         // of these
+  double p99_ratio_median = 0;  // of the rounds' ratios
   FloodCounts flood;
   // The gateway's resident memory: most in the first round, before anybody was stuck (what it took later it keeps for a
   // while), and most in any round with a stuck client; and what its options let it grow by for that.

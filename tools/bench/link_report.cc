@@ -99,8 +99,10 @@ std::string isolation_text(const LinkOptions& options, const LinkIsolation& isol
     text += "\n";
   }
   const FloodCounts& flood = isolation.flood;
-  text += fmt::format("p99        {:.1f} us without, {:.1f} us with, x {:.2f}: medians of {} rounds\n",
-                      isolation.p99_us_without, isolation.p99_us_with, isolation.p99_ratio, isolation.rounds.size());
+  text += fmt::format(
+      "p99        {:.1f} us without, {:.1f} us with, x {:.2f}: {} rounds together; x {:.2f}: median of the rounds\n",
+      microseconds(isolation.latency_without, 0.99), microseconds(isolation.latency_with, 0.99), isolation.p99_ratio,
+      isolation.rounds.size(), isolation.p99_ratio_median);
   text += fmt::format(
       "stuck      {} clients with {} virtual connections; {:.1f} MB sent to them; {} closed, and {} strays answered\n",
       flood.clients, flood.virtuals, static_cast<double>(flood.bytes) * 1e-6, flood.closed, flood.strays);
@@ -140,8 +142,9 @@ json::object isolation_object(const LinkOptions& options, const LinkIsolation& i
       {"rate", options.rate},
       {"flood_mb_per_second", options.flood_mb},
       {"p99_ratio", isolation.p99_ratio},
-      {"p99_us_without", isolation.p99_us_without},
-      {"p99_us_with", isolation.p99_us_with},
+      {"p99_ratio_median", isolation.p99_ratio_median},
+      {"p99_us_without", microseconds(isolation.latency_without, 0.99)},
+      {"p99_us_with", microseconds(isolation.latency_with, 0.99)},
       {"rows", std::move(rows)},
       {"stuck_clients", isolation.flood.clients},
       {"stuck_virtuals", isolation.flood.virtuals},
