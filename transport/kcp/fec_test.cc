@@ -159,6 +159,36 @@ TEST(Fec, EveryDecodeCase) {
   }
 }
 
+TEST(Fec, GroupsBeforeAndAfterTheWrapAreNeighbours) {
+  const auto code = *ReedSolomon::make(3, 1);
+  PacketPool pool;
+  KcpCounters counters;
+  FecEncoder encoder(*code, pool, fec_wrap(4) - 4);
+  FecDecoder decoder(*code, pool, counters, {.groups = 4});
+  std::vector<std::string> packets;  // of the last group before the wrap, and of the first behind it
+  for (int i = 0; i < 6; ++i) {
+    std::string packet = std::string(kFecHeaderBytes, '\0') + std::string(1, static_cast<char>('a' + i));
+    encoder.seal_data({reinterpret_cast<std::byte*>(packet.data()), packet.size()}, kNow);
+    packets.push_back(packet);
+    while (const std::size_t size = encoder.parity_size()) {
+      packets.emplace_back(size, '\0');
+      encoder.write_parity({reinterpret_cast<std::byte*>(packets.back().data()), size});
+    }
+  }
+  ASSERT_EQ(packets.size(), 8u);
+  // Each lost one data packet; the older one's last packet comes when the younger is under way.
+  const auto rebuilt_by = [&](std::size_t which) {
+    std::string rebuilt;
+    if (decoder.handle_packet(as_bytes(packets[which]), kNow))
+      for (const Bytes packet : decoder.rebuilt()) rebuilt += as_text(packet);
+    return rebuilt;
+  };
+  for (const std::size_t which : {0u, 1u, 4u, 5u}) EXPECT_EQ(rebuilt_by(which), "") << which;
+  EXPECT_EQ(rebuilt_by(3), "c");
+  EXPECT_EQ(rebuilt_by(7), "f");
+  EXPECT_EQ(counters.fec_far_seqids.read(), 0u);
+}
+
 // Goal: every group of the vectors survives every loss of up to `parity` packets. Method: all subsets for small groups.
 TEST(Fec, EveryGroupSurvivesEveryLossPattern) {
   for (const auto& entry : kcp_vectors().at("fec").at("encode_groups").as_array()) {
