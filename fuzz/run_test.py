@@ -131,9 +131,9 @@ class RunTest(unittest.TestCase):
         self.assertGreaterEqual(seconds, 0.3)
 
     def test_an_engine_that_hangs_is_ended(self):
-        hangs = "import signal\nprint('began', flush=True)\nsignal.pause()"
-        status, output, _ = run.Runner._call([sys.executable, "-c", hangs], 1)
-        self.assertEqual((status, output), ("none after 1 s", "began\n"))
+        hangs = "import signal\nsignal.pause()"
+        status, _, _ = run.Runner._call([sys.executable, "-c", hangs], 1)
+        self.assertEqual(status, "none after 1 s")
 
     def test_time_is_shared_by_the_targets(self):
         self.assertEqual(run.shared_seconds(5, 50, 2), 12)

@@ -208,15 +208,16 @@ class World {
   }
   void check() {
     const EndpointOptions& options = core_.options();
-    std::size_t unread = 0, open = 0;
+    std::size_t unread = 0;
     for (const auto& [channel, owned] : channels_) {
       WAYPORT_ASSERT(channel->unread_bytes() <= options.virtual_receive.bytes_max, "virtual_receive");
       WAYPORT_ASSERT(channel->unread_messages() <= options.virtual_receive.messages_max, "virtual_receive");
       unread += channel->unread_bytes();
-      open += channel->open() ? 1 : 0;
     }
     WAYPORT_ASSERT(unread == core_.unread_bytes() && unread <= options.receive.bytes_max, "receive");
-    WAYPORT_ASSERT(open <= options.virtual_max && core_.dial_count() <= options.dials_max, "virtual_max, dials_max");
+    WAYPORT_ASSERT(core_.living_count() == channels_.size(), "who is owned lives");
+    WAYPORT_ASSERT(channels_.size() <= options.virtual_max && core_.dial_count() <= options.dials_max,
+                   "virtual_max, dials_max");
   }
 
   const bool server_;

@@ -153,8 +153,8 @@ bool EndpointCore::handle_command(Frame& frame, Event& event) {
         }
       } else {
         counters_.connected.add();
-        // A dial holds the place that its answer will take.
-        if (channel_count() + dials_.size() >= options_.virtual_max) {
+        // A dial holds the place that its answer will take; who has ended holds his own until he is dropped.
+        if (living_count_ + dials_.size() >= options_.virtual_max) {
           counters_.connected_over_max.add();
           event.kind = Event::Kind::none;
         }
@@ -388,7 +388,7 @@ Result<std::uint64_t> EndpointCore::dial(std::uint32_t remote, TimePoint due) {
     counters_.dials_over_max.add();
     return fail(ErrorCode::overloaded, "dials_max " + std::to_string(options_.dials_max) + " dials have no answer yet");
   }
-  if (channel_count() + dials_.size() >= options_.virtual_max) {
+  if (living_count_ + dials_.size() >= options_.virtual_max) {
     counters_.dials_over_max.add();
     return fail(ErrorCode::overloaded, "virtual_max " + std::to_string(options_.virtual_max) + " is reached");
   }
@@ -550,6 +550,7 @@ void EndpointCore::end(Channel& channel, CloseReason reason, bool keep_unread) {
 
 // Its owner has destroyed it.
 void EndpointCore::release(Channel& channel) {
+  --living_count_;
   if (channel.state_ != Channel::State::ended && !broken_) forget(channel);
   drop_unsent(channel);
   drop_unread(channel);
@@ -627,6 +628,7 @@ std::unique_ptr<Channel> EndpointCore::add(std::uint32_t connection, std::uint32
   std::unique_ptr<Channel> channel(new Channel(*this, connection, remote));
   channels_.emplace(connection, channel.get());
   all_.push_back(channel->all_);
+  ++living_count_;
   counters_.virtual_connections.add();
   return channel;
 }

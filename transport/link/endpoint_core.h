@@ -190,6 +190,9 @@ class EndpointCore {
 
   std::uint32_t payload_max() const noexcept { return payload_bytes_max(options_.packet_bytes_max); }
   std::size_t channel_count() const noexcept { return channels_.size() - closing_count_; }
+  std::size_t living_count() const noexcept {
+    return living_count_;
+  }  // ended ones included, until their owner drops them
   std::size_t dial_count() const noexcept { return dials_.size(); }
   std::size_t unread_bytes() const noexcept { return unread_bytes_; }
   std::size_t unsent_bytes() const noexcept { return unsent_bytes_; }
@@ -244,6 +247,7 @@ class EndpointCore {
 
   std::unordered_map<std::uint32_t, Channel*, Hash> channels_;  // null: closed by us, not yet by the gateway
   std::size_t closing_count_ = 0;                               // of these, null
+  std::size_t living_count_ = 0;                                // channels that somebody owns
   std::list<PendingDial> dials_;                                // in the order of dialing
   std::uint64_t next_token_ = 1;
 

@@ -518,6 +518,21 @@ TEST(EndpointCore, ADialHoldsThePlaceOfItsAnswer) {
   EXPECT_EQ(world.core.channel_count(), 2);
 }
 
+TEST(EndpointCore, WhoHasEndedHoldsHisPlaceUntilHeIsDropped) {
+  EndpointOptions options;
+  options.virtual_max = 2;
+  World world(options);
+  world.connect(1);
+  world.receive(wire(Command::close(1)));
+  world.connect(2);
+  world.receive(wire(Command::connect(3, 9)));
+  EXPECT_EQ(world.output(), wire(Command::close(3)));
+  EXPECT_FALSE(world.core.dial(5, kNever).has_value());
+  world.channels.erase(1);
+  world.connect(4);
+  EXPECT_EQ(world.core.living_count(), 2);
+}
+
 TEST(EndpointCore, AGatewayThatBreaksTheProtocolIsLeft) {
   const std::string bad[] = {
       wire(Command::dial(1)),

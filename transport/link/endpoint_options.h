@@ -27,7 +27,8 @@ struct EndpointOptions {
     // The physical connection, with everything on it.
     cut,
   };
-  // Bytes include the eight of each frame's header.
+  // Bytes include the eight of each frame's header. Memory comes in blocks of 4 KiB and 64 KiB (base/chain.h): a virtual
+  // connection with something unread takes one of them at least, so virtual_max bounds it, too.
   struct Limits {
     std::size_t bytes_max;
     std::size_t messages_max;
@@ -48,7 +49,8 @@ struct EndpointOptions {
   // A server: from the start until the gateway has shown that it takes our answer to its challenge. 0: no limit.
   Duration authentication_timeout = std::chrono::seconds(5);
 
-  // Virtual connections and dials without an answer; a connection that comes on top is closed at once, a dial fails.
+  // Virtual connections, with those that have ended and were not dropped, and dials without an answer. A connection that
+  // comes on top is closed at once, a dial fails.
   std::size_t virtual_max = 100'000;
   std::size_t dials_max = 4'096;    // dials without an answer, given up ones included; more fail. The gateway's bound
   std::size_t closing_max = 4'096;  // closed ids kept until the gateway's Close, so that late data is dropped quietly
