@@ -234,14 +234,11 @@ func (e *Endpoint) answered(remote, id uint32, refused bool) error {
 		e.dials[remote] = waiting[1:]
 	}
 	e.mutex.Unlock()
-	if refused {
-		if len(waiting) > 0 {
-			waiting[0] <- nil
-		}
-		return nil
-	}
 	if len(waiting) == 0 {
-		go e.write(Command(Close, id))
+		return fmt.Errorf("%w: an answer to a dial of %d, which nobody made", ErrMalformed, remote)
+	}
+	if refused {
+		waiting[0] <- nil
 		return nil
 	}
 	conn, err := e.open(id, remote)
