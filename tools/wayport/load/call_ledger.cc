@@ -12,7 +12,12 @@ CallLedger::Entry CallLedger::enter(std::uint64_t caller, std::uint64_t call) {
   }
   std::vector<bool>& calls = found->second;
   if (call >= calls.size() + kAheadMax) return Entry::no_room;
-  if (calls.size() <= call) calls.resize(call + 1);
+  if (calls.size() <= call) {
+    const std::uint64_t more = call + 1 - calls.size();
+    if (more > bits_max_ - bits_) return Entry::no_room;
+    bits_ += more;
+    calls.resize(call + 1);
+  }
   if (calls[call]) {
     ++totals_.doubled;
     return Entry::again;

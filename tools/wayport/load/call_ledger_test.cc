@@ -34,5 +34,16 @@ TEST(CallLedger, TakesAsManyCallersAndCallsAsItSays) {
   EXPECT_EQ(ledger.enter(2, CallLedger::kCallsMax), Entry::no_room);
 }
 
+TEST(CallLedger, AllCallersTogetherHaveABound) {
+  CallLedger ledger(10, 100);
+  EXPECT_EQ(ledger.enter(1, 59), Entry::first);
+  EXPECT_EQ(ledger.enter(2, 40), Entry::no_room);
+  EXPECT_EQ(ledger.enter(2, 39), Entry::first);
+  EXPECT_EQ(ledger.enter(1, 60), Entry::no_room);
+  EXPECT_EQ(ledger.enter(1, 58), Entry::first);
+  EXPECT_EQ(ledger.enter(2, 39), Entry::again);
+  EXPECT_EQ(ledger.totals().executed, 3u);
+}
+
 }  // namespace
 }  // namespace wayport::tools

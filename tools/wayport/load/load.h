@@ -6,6 +6,7 @@
 // A call carries who made it and its number; the server answers with the same. Clients keep a session pool each
 // (rpc/pool): it dials again by itself, and repeats what is proven not to have been executed. Both print a line
 // "RESULT {...}" at their end: what one side calls replied and the other executed tells what was lost and what was done twice.
+// Of clients also `dials` and `dials_failed`: a call waits for a session, so it does not show that one was refused.
 #pragma once
 
 #include "wayport/base/runtime.h"

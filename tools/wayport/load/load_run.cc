@@ -37,9 +37,9 @@ class Client : public std::enable_shared_from_this<Client> {
   // Any thread. `done` runs on the loop once the last call has its outcome.
   void start(TimePoint due, std::function<void()> done) {
     due_ = due;
+    last_reply_ = due - options_.time;
     done_ = std::move(done);
     pool_.loop().post([this] {
-      last_reply_ = pool_.loop().now();
       padding_.assign(options_.padding, 'x');
       for (const auto& place : places_) call(*place);
     });
@@ -51,6 +51,8 @@ class Client : public std::enable_shared_from_this<Client> {
   // On the loop: what still comes is not counted, and `done` is not called any more.
   CallTally abandon() {
     abandoned_ = true;
+    // They belong to the loop, and may be destroyed elsewhere.
+    for (const auto& place : places_) loop().disarm(*place);
     return tally_;
   }
 
@@ -157,19 +159,21 @@ int load_run(Runtime& runtime, const LoadRunOptions& options, Console& console, 
   }
   lock.unlock();
   CallTally all;
-  std::uint64_t dials = 0, repeated = 0;
+  std::uint64_t dials = 0, dials_failed = 0, repeated = 0;
   for (const auto& client : clients) {
     std::promise<CallTally> tally;
     client->loop().post([&] { tally.set_value(client->abandon()); });
     all.add(tally.get_future().get());
     dials += client->counters().dials.read();
+    dials_failed += client->counters().dials_failed.read();
     repeated += client->counters().pulls_repeated.read();
   }
   clients.clear();
   peer.close_blocking();
   std::string json = all.to_json();
   json.pop_back();
-  console.out << "RESULT " << json << ",\"dials\":" << dials << ",\"repeated\":" << repeated << "}" << std::endl;
+  console.out << "RESULT " << json << ",\"dials\":" << dials << ",\"dials_failed\":" << dials_failed
+              << ",\"repeated\":" << repeated << "}" << std::endl;
   if (all.wrong != 0 || all.ended() != all.begun) {
     console.err << "error: " << all.wrong << " wrong replies, " << all.begun - all.ended()
                 << " calls without outcome\n";

@@ -19,6 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // What a thread writes, for another to wait for.
 class Shared : public std::stringbuf {
@@ -84,7 +85,7 @@ TEST(Load, EveryCallIsExecutedOnceAndBothSidesSaySo) {
 
   const std::string result = outputs.out.str();
   EXPECT_THAT(result, HasSubstr("\"failed\":{},\"without_outcome\":0"));
-  EXPECT_THAT(result, HasSubstr("\"dials\":3,\"repeated\":0}"));
+  EXPECT_THAT(result, HasSubstr("\"dials\":3,\"dials_failed\":0,\"repeated\":0}"));
   const std::size_t at = result.find("\"replied\":") + 10;
   const std::string replied = result.substr(at, result.find(',', at) - at);
   EXPECT_NE(replied, "0");
@@ -130,6 +131,21 @@ TEST(Load, AClientThatIsNeverAnsweredHasAStallOfTheWholeTime) {
   const std::string result = outputs.out.str();
   const std::size_t at = result.find("\"longest_stall_ms\":") + 19;
   EXPECT_GE(std::stoi(result.substr(at)), 150) << result;
+}
+
+TEST(Load, DialsThatFailedAreCountedThoughEveryCallWasAnswered) {
+  Runtime runtime({.loops = 2});
+  rpc::Peer peer(runtime, {.listen = {"tcp://127.0.0.1:0"}});
+  peer.router().on_pull("/load/once", [](rpc::Context&, std::string body) { return body; });
+  ASSERT_TRUE(peer.start());
+  Outputs outputs;
+  Interrupt never;
+  LoadRunOptions run = quick(peer.addresses()[0]);
+  run.addresses.insert(run.addresses.begin(), "tcp://127.0.0.1:1");  // where nobody listens
+  EXPECT_EQ(load_run(runtime, run, outputs.console, never), kExitSuccess) << outputs.err.str();
+  EXPECT_THAT(outputs.out.str(), HasSubstr("\"failed\":{},\"without_outcome\":0"));
+  EXPECT_THAT(outputs.out.str(), HasSubstr("\"dials_failed\":"));
+  EXPECT_THAT(outputs.out.str(), Not(HasSubstr("\"dials_failed\":0,")));
 }
 
 TEST(Load, PaddingTravelsBothWays) {
