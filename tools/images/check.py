@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import time
 
+import debian
 from engine import PATIENCE, Made, command, compose_command, inspect, project, remove_left_overs, run, wait_for_health
 
 COMPOSE = pathlib.Path(__file__).resolve().parents[2] / "gateway/image/compose.yaml"
@@ -33,7 +34,7 @@ class Checks:
         self.failed += not holds
 
 
-def accepted_after(address, port, since, seconds=5):
+def accepted_after(address, port, since, seconds=PATIENCE):
     """Milliseconds from `since` until somebody takes a connection there; None: nobody does."""
     while time.monotonic() - since < seconds:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
@@ -105,7 +106,11 @@ def check_compose(check, image):
     environment = dict(os.environ, WAYPORT_PORT="", WAYPORT_TAG=image.rpartition(":")[2])
 
     def tell(*arguments):
-        return subprocess.run(compose + list(arguments), capture_output=True, text=True, env=environment, timeout=2 * PATIENCE)
+        try:
+            return subprocess.run(compose + list(arguments), capture_output=True, text=True, env=environment,
+                                  timeout=2 * PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise debian.Problem(str(error))
 
     since = int(time.time())
     try:

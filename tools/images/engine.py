@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 
 import debian
@@ -127,12 +128,21 @@ class Made:
         return name
 
     def __exit__(self, *_):
+        for number in self.before:
+            signal.signal(number, signal.SIG_IGN)  # a second one must not leave anything behind
         for name in self.containers:
-            run("rm", "--force", "--volumes", name, may_fail=True)
+            self._try("rm", "--force", "--volumes", name)
         if self.network:
-            run("network", "rm", self.network, may_fail=True)
+            self._try("network", "rm", self.network)
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+    @staticmethod
+    def _try(*arguments):
+        try:
+            run(*arguments, may_fail=True)
+        except debian.Problem as problem:
+            print("tools/image: %s; it is removed by the next --check" % problem, file=sys.stderr)
 
 
 def inspect(name, what):
@@ -160,6 +170,6 @@ def compose_command():
         try:
             if subprocess.run(known + ["version"], capture_output=True, timeout=PATIENCE).returncode == 0:
                 return known
-        except OSError:
+        except (OSError, subprocess.TimeoutExpired):
             pass
     return None

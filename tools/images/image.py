@@ -103,7 +103,10 @@ def parse(arguments):
     parser.add_argument("--rootfs")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.check and (options.rootfs or options.no_load):
+        parser.error("--check starts the images in an engine: not with --rootfs or --no-load")
+    return options
 
 
 def main(arguments):
@@ -133,7 +136,7 @@ def main(arguments):
             len(made.tree.files()), hashlib.sha256(data).hexdigest()[:16], archives[image.name][0]))
     if options.rootfs:
         return 0
-    if not options.no_load or options.check:
+    if not options.no_load:
         if not engine.answers():
             print("no container engine answers; the images are not loaded")
             if options.check:

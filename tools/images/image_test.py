@@ -451,6 +451,10 @@ class PartsTest(unittest.TestCase):
         done = run_tool("--binaries", "/nonexistent", "--no-load")
         self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
         self.assertEqual(run_tool("--no-such-option").returncode, 2)
+        for other in (["--no-load"], ["--rootfs", "/nonexistent/x"]):
+            done = run_tool("--check", *other)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--check starts the images in an engine", done.stderr)
         helped = run_tool("--help")
         self.assertEqual(helped.returncode, 0)
         for option in ("--output", "--tag", "--gateway-only", "--no-load", "--binaries", "--check", "--rootfs"):
