@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import time
 
-from integration.runner.engine import Output, TimedOut
+from integration.runner.engine import EngineError, Output, TimedOut
 
 KEY = "interop"
 SERVER_ID = 7
@@ -20,7 +20,7 @@ START_SECONDS_MAX = 30
 
 
 class Rig:
-    """One scenario's networks and containers. Leaving it removes them. Not for two threads."""
+    """One scenario's networks and containers. Leaving it removes them, unless the engine keeps them. Not for two threads."""
 
     def __init__(self, engine, images, directory, prefix):
         self.engine = engine
@@ -41,6 +41,8 @@ class Rig:
     def __exit__(self, *unused):
         for link in self._links:
             link.stop()
+        if self.engine.keep:
+            return
         self.engine.remove(self._containers)
         for network in self._networks:
             network.remove()
@@ -128,22 +130,28 @@ class Rig:
             time.sleep(0.1)
 
     def metric(self, container, name):
-        """A value of /metrics of a gateway, 0 if it has no such row."""
+        """A value of /metrics of a gateway. One that cannot be read is an error, and no 0: that would pass for a good one."""
         program = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9100/metrics', timeout=5).read().decode())"
         answer = container.in_network(["python3", "-c", program], check=False)
         for line in answer.stdout.splitlines():
             if line.startswith(name + " "):
                 return float(line.rpartition(" ")[2])
-        return 0.0
+        said = answer.stderr.strip().splitlines() or ["it has no such row"]
+        raise EngineError("%s: no %s in /metrics: %s" % (container.name, name, said[-1]))
 
     def wait_metric(self, container, name, is_right, seconds=START_SECONDS_MAX):
+        """Until it is right; until then it may also be that nobody answers."""
         deadline = time.monotonic() + seconds
         while True:
-            value = self.metric(container, name)
-            if is_right(value):
-                return value
+            try:
+                value = self.metric(container, name)
+                if is_right(value):
+                    return value
+                seen = "%s: %s is %g" % (container.name, name, value)
+            except EngineError as error:
+                seen = str(error)
             if time.monotonic() > deadline:
-                raise TimedOut("%s: %s is %g" % (container.name, name, value))
+                raise TimedOut(seen)
             time.sleep(0.1)
 
     # --- links ---
@@ -166,7 +174,12 @@ class EmulatedLink:
         self._process = endpoint.start_in_network([self._program, "attach", "--both", words])
         self._output.follow("out", self._process.stdout)
         self._output.follow("err", self._process.stderr)
-        self._output.wait_for("^ready", START_SECONDS_MAX, alive=lambda: self._process.poll() is None)
+        try:
+            self._output.wait_for("^ready", START_SECONDS_MAX, alive=lambda: self._process.poll() is None)
+        except BaseException:
+            # Also of an interrupt: nobody else knows of it yet, and it would hold the container's network.
+            self.stop()
+            raise
 
     def stats(self):
         """Counters of both directions together."""
@@ -185,4 +198,5 @@ class EmulatedLink:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
         self._output.close()

@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 
-from integration.runner.engine import CALL_SECONDS_MAX, EngineError, Owner, Running, TimedOut
+from integration.runner.engine import CALL_SECONDS_MAX, EngineError, Owner, Running, TimedOut, bound
 
 RUN_LABEL = "wayport.integration"
 OWNER_LABEL = "wayport.integration.owner"
@@ -304,6 +304,12 @@ class Container(Running):
         """Starts it, also again after it has ended. Lines of the new start follow those of the last one."""
         self._follow(self.engine.attach(["start", "--attach", self.full]))
 
+    def leave(self):
+        """Follows its output no longer; it runs on."""
+        if self._attached is not None:
+            self._attached.kill()
+        self.finish()
+
     def wait(self, timeout):
         """The exit status. TimedOut if it still runs then."""
         status = self._wait(timeout)
@@ -377,10 +383,11 @@ class Container(Running):
         return answer
 
     def start_in_network(self, words):
-        """The same for a program that runs on, with pipes for its output."""
+        """The same for a program that runs on, with pipes for its output. It ends with the thread that starts it."""
         self.output.note("in its network: %s" % " ".join(words))
-        return subprocess.Popen(["nsenter", "--net=/proc/%d/ns/net" % self.pid(), "--", *words], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        command = ["nsenter", "--net=/proc/%d/ns/net" % self.pid(), "--", *words]
+        return subprocess.Popen(bound(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True)
 
     def copy_out(self, path, target):
         """Copies a file or directory of the container, running or not, to this machine."""

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 import tempfile
@@ -127,8 +128,9 @@ class LeftoversTest(FakeDocker):
 
     def test_stay_with_keep(self):
         with self.engine(keep=True) as run:
-            run.network("front")
-        self.assertEqual(len(self.state()["network"]), 1)
+            server = run.run("server", "image", networks=[run.network("front")])
+        self.assertEqual((len(self.state()["container"]), len(self.state()["network"])), (1, 1))
+        self.assertFalse(server.running())  # nobody follows it any more
 
     def test_nothing_is_made_after_the_end(self):
         run = self.engine()
@@ -159,6 +161,36 @@ class OwnerTest(unittest.TestCase):
     def test_that_cannot_be_read_is_none(self):
         for text in ("", "1:2", "1:2:x:y", None):
             self.assertIsNone(engine.Owner.parse(text))
+
+
+class OwnedDirectoryTest(unittest.TestCase):
+    def test_is_left_behind_once_its_owner_is_gone(self):
+        with tempfile.TemporaryDirectory() as directory:
+            parent = pathlib.Path(directory)
+            for name in ("ours", "left"):
+                engine.own(parent / name)
+            (parent / "left/owner").write_text(gone_owner())
+            (parent / "of-nobody").mkdir()
+            (parent / "file").touch()
+            self.assertEqual(engine.left_behind(parent), [parent / "left"])
+            self.assertEqual(engine.left_behind(parent / "absent"), [])
+
+
+class BoundTest(unittest.TestCase):
+    def test_ends_with_whoever_started_it_also_by_sigkill(self):
+        script = ("import os, subprocess, sys; sys.path.insert(0, %r); from integration.runner.engine import bound\n"
+                  "started = subprocess.Popen(bound(['sh', '-c', 'echo up; exec sleep 600']), stdout=subprocess.PIPE, start_new_session=True)\n"
+                  "started.stdout.readline(); print(started.pid, flush=True); sys.stdin.readline(); os.kill(os.getpid(), 9)\n") % sys.path[0]
+        with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
+            process = os.pidfd_open(int(starter.stdout.readline()))
+            self.assertEqual(select.select([process], [], [], 0)[0], [])
+            starter.stdin.write(b"\n")
+            starter.stdin.close()
+            self.assertEqual(select.select([process], [], [], 20)[0], [process])
+            os.close(process)
+
+    def test_has_its_own_status(self):
+        self.assertEqual(subprocess.run(engine.bound(["sh", "-c", "exit 5"])).returncode, 5)
 
 
 class ContainerTest(FakeDocker):
@@ -199,7 +231,8 @@ class RunningTest(unittest.TestCase):
         program._follow(subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
         with mock.patch.object(engine, "CALL_SECONDS_MAX", 0.01), self.assertRaisesRegex(engine.TimedOut, "server: not gone"):
             program.finish()
-        program.leave()
+        program._attached.kill()
+        program.finish()
         self.assertFalse(program.running())
 
 

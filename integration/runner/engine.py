@@ -82,6 +82,31 @@ def _pid_namespace():
         return "0"
 
 
+def cache_directory():
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+
+
+def own(directory):
+    """Makes a directory that says whose it is."""
+    directory.mkdir(parents=True)
+    (directory / "owner").write_text(str(Owner.current()))
+
+
+def left_behind(parent):
+    """The directories in it whose owner is gone."""
+    found = []
+    for place in sorted(parent.glob("*")):
+        owner = Owner.parse((place / "owner").read_text()) if (place / "owner").is_file() else None
+        if owner is not None and owner.gone():
+            found.append(place)
+    return found
+
+
+def bound(words):
+    """A command that is told to end when the thread that starts it does, however that came: also SIGKILL leaves nothing running."""
+    return ["setpriv", "--pdeathsig", "TERM", "--", *words]
+
+
 class Output:
     """The lines of a program, as they come. One thread for each pipe adds them, any may wait for one.
 
@@ -199,12 +224,6 @@ class Running:
             self._reap()
             self.output.wait_end(5)
         self.output.close()
-
-    def leave(self):
-        """Follows its output no longer; it runs on."""
-        if self._attached is not None:
-            self._attached.kill()
-        self.finish()
 
     def _follow(self, process):
         self._reap()

@@ -1,6 +1,7 @@
 """Finds and runs the fault scenarios: modules of integration/faults with a list SCENARIOS of functions run(engine, images, out_dir).
 
-Each returns an object with name, passed, promised, measured (a dict) and detail. A scenario that raises has not held.
+Each returns an object with name, passed, promised, measured (a dict) and detail. A scenario that raises has not held. It has
+`needs_root = False` if it does nothing in the network of a container, and `engines` if not all can run it.
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ import importlib
 import pathlib
 import traceback
 
-DIRECTORY = pathlib.Path(__file__).resolve().parents[1] / "faults"
+DIRECTORY = pathlib.Path(__file__).absolute().parents[1] / "faults"
 
 
 @dataclasses.dataclass
@@ -32,6 +33,22 @@ def find(directory=DIRECTORY):
         for scenario in getattr(module, "SCENARIOS", ()):
             found.append(("%s.%s" % (path.stem, scenario.__name__), scenario))
     return found
+
+
+def needing_root(scenarios):
+    """The names of those that do."""
+    return [name for name, scenario in scenarios if getattr(scenario, "needs_root", True)]
+
+
+def fitting(scenarios, kind, say=print):
+    """Those that this kind of engine can run. The others have not held: nobody has tried."""
+    fit = []
+    for name, scenario in scenarios:
+        if kind in getattr(scenario, "engines", (kind,)):
+            fit.append((name, scenario))
+        else:
+            say("not run: %s needs %s" % (name, " or ".join(scenario.engines)))
+    return fit
 
 
 def run(scenarios, engine, images, output, say=print):

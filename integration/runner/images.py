@@ -16,13 +16,13 @@ import tarfile
 import tempfile
 import threading
 
-from integration.runner.engine import EngineError
+from integration.runner.engine import EngineError, bound, cache_directory, left_behind, own
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LABEL = "wayport.integration.image"
 PREFIX = "wayport-interop-"
 OURS = ("wayport", "wayport-gateway")
-# Of the tags of ours that were made of given programs: no others are ever removed.
+# Of the tags of ours: no others are ever removed.
 OURS_PREFIX = "interop-"
 BUILD_SECONDS_MAX = 3000
 KEPT_SECONDS = 24 * 3600
@@ -32,6 +32,8 @@ BROWSER_PACKAGES = ("python3", "chromium")
 SOURCES = pathlib.Path("/etc/apt/sources.list.d/debian.sources")
 # Recipes that take minutes, which nearly all cells need not wait for.
 SLOW = frozenset(["browser"])
+# Ends with whoever started it, and ends what it has started itself: builders have children.
+BUILDER = bound(["sh", "-c", """trap 'trap "" TERM; kill -TERM 0; wait' TERM; "$@" & wait $!""", "sh"])
 # Not needed to run anything.
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -49,6 +51,17 @@ def digest(*inputs):
         else:
             total.update(str(item).encode() + b"\0")
     return total.hexdigest()[:16]
+
+
+def scratch():
+    """Where runs keep what they need for building, each in a directory of its own."""
+    return cache_directory() / "wayport-integration/scratch"
+
+
+def sweep():
+    """Removes what interrupted runs left there."""
+    for place in left_behind(scratch()):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class Images:
@@ -69,6 +82,7 @@ class Images:
         self._lock = threading.Lock()
         self._recipe_locks = {name: threading.Lock() for name in (*RECIPES, "base", "browser-base", "go-programs", "ours")}
         self._go_directory = None
+        self._scratch = scratch() / engine.id
 
     def reference(self, part):
         """The image of a part, made now if it is not there yet."""
@@ -118,7 +132,8 @@ class Images:
     def _ours(self, name):
         program = {"wayport": "wayport", "wayport-gateway": "wayport-gateway"}[name]
         with self._recipe_locks["ours"]:
-            tag = "interop"
+            # Of programs that are built now: another run, which has others, shall not take the name away from us.
+            tag = OURS_PREFIX + self._engine.id
             if self._binaries:
                 # Known programs need not be packed again.
                 tag = OURS_PREFIX + digest(self._binaries / "wayport", self._binaries / "wayport-gateway", ROOT / "tools/images",
@@ -132,15 +147,17 @@ class Images:
                 self._run("wayport", [str(ROOT / "tools/image"), *words, *self.binaries_words()])
                 self._made_ours = {name: "%s:%s" % (name, tag) for name in OURS}
             else:
-                self._made_ours = self._ours_as_directories(tag)
+                self._made_ours = self._ours_as_directories(tag if self._binaries else None)
             for name, reference in self._made_ours.items():
                 earlier = [other for other in self._engine.tags(name) if other.startswith("%s:%s" % (name, OURS_PREFIX))]
                 self._forget(earlier, reference)
             return self._made_ours[program]
 
     def _ours_as_directories(self, tag):
-        with tempfile.TemporaryDirectory(prefix="wayport-rootfs-") as directory:
+        """Without a tag, it says what was built: then the same programs are unpacked once."""
+        with self._directory() as directory:
             self._run("wayport", [str(ROOT / "tools/image"), "--rootfs", directory, *self.binaries_words()])
+            tag = tag or OURS_PREFIX + digest(pathlib.Path(directory))
             made = {}
             for name in OURS:
                 made[name] = "%s:%s" % (name, tag)
@@ -160,7 +177,7 @@ class Images:
         with self._recipe_locks["ours"]:
             if name not in self._programs:
                 bazel = os.environ.get("BAZEL", "bazel").split()
-                cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "wayport-bazel"
+                cache = cache_directory() / "wayport-bazel"
                 # Somewhere that outlives the next build of something else.
                 # The convenience symlinks of the tree are for whoever works in it, and may be of another configuration.
                 self._run(name, [*bazel, "build", "--disk_cache=%s" % cache, "--noshow_progress",
@@ -184,7 +201,7 @@ class Images:
             raise EngineError("integration/go/build made no %s" % program)
         reference = "%s%s:%s" % (PREFIX, program, digest(binary))
         if not self._engine.image(reference):
-            with tempfile.TemporaryDirectory(prefix="wayport-image-") as directory:
+            with self._directory() as directory:
                 archive = pathlib.Path(directory) / "root.tar"
                 with tarfile.open(archive, "w") as tar:
                     entry = tar.gettarinfo(binary, "interop")
@@ -196,7 +213,7 @@ class Images:
         return reference
 
     def _build_go(self):
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "wayport-integration/go"
+        cache = cache_directory() / "wayport-integration/go"
         cache.mkdir(parents=True, exist_ok=True)
         self._run("go", [str(ROOT / "integration/go/build"), str(cache)])
         return cache
@@ -210,7 +227,7 @@ class Images:
                 return reference
             if not shutil.which("mmdebstrap"):
                 raise EngineError("needs the package mmdebstrap")
-            with tempfile.TemporaryDirectory(prefix="wayport-image-") as directory:
+            with self._directory() as directory:
                 archive = pathlib.Path(directory) / "root.tar"
                 words = ["mmdebstrap", "--variant=essential", "--include=" + ",".join(packages),
                          '--aptopt=APT::Install-Recommends "false"', *("--dpkgopt=path-exclude=" + path for path in LEFT_OUT),
@@ -225,7 +242,7 @@ class Images:
         reference = "%s%s:%s" % (PREFIX, name, digest(base, *(item for pair in files.items() for item in (ROOT / pair[0], pair[1]))))
         if self._engine.image(reference):
             return reference
-        with tempfile.TemporaryDirectory(prefix="wayport-image-") as directory:
+        with self._directory() as directory:
             context = pathlib.Path(directory)
             lines = ["FROM " + base]
             for number, (source, target) in enumerate(files.items()):
@@ -250,6 +267,18 @@ class Images:
 
     # --- helpers ---
 
+    def _directory(self):
+        """A new one, gone at the end of its context."""
+        with self._lock:
+            self._check()
+            if not self._scratch.is_dir():
+                own(self._scratch)
+        return tempfile.TemporaryDirectory(dir=self._scratch)
+
+    def _check(self):
+        if self._is_aborted:
+            raise EngineError("the run is over")
+
     def _forget_others(self, name, reference):
         """Earlier images of the same recipe are of no use any more."""
         self._forget(self._engine.images("%s=%s" % (LABEL, name)), reference)
@@ -264,9 +293,8 @@ class Images:
         """What it said."""
         self._say("image %s: %s" % (name, " ".join(words[:2])))
         with self._lock:
-            if self._is_aborted:
-                raise EngineError("the run is over")
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
+            self._check()
+            process = subprocess.Popen([*BUILDER, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
                                        errors="replace", cwd=ROOT, start_new_session=True)
             self._processes.add(process)
         try:
@@ -285,16 +313,17 @@ class Images:
         return said
 
     def close(self):
-        """Ends builds that are under way; none begins afterwards."""
+        """Ends builds that are under way; none begins afterwards. What they needed is removed."""
         with self._lock:
             self._is_aborted = True
             processes = list(self._processes)
         for process in processes:
             self._end(process)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     @staticmethod
     def _end(process):
-        """With what it started: a builder has children."""
+        """With what it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -3,23 +3,27 @@
 
 import os
 import pathlib
+import select
 import stat
+import subprocess
 import sys
 import tempfile
 import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).absolute().parents[2]))
-from integration.runner import certificates, images, main
-from integration.runner.engine import EngineError
+from integration.runner import certificates, containers, images, main, model, namespaces
+from integration.runner.engine import EngineError, Owner, own
 
 OLD_SECONDS = images.KEPT_SECONDS + 1
 
 
 class FakeEngine:
     kind = "containers"
+    id = "1-run"
 
     def __init__(self, tags=()):
+        self.imported = {}  # reference -> bytes
         self.known = dict(tags)  # reference -> age
         self.removed = []
 
@@ -35,12 +39,18 @@ class FakeEngine:
     def remove_image(self, reference):
         self.removed.append(reference)
 
+    def import_image(self, archive, reference, changes=(), labels=None):
+        self.imported[reference] = pathlib.Path(archive).read_bytes()
+
 
 class ImagesTest(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
+        patched = mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(self.directory / "cache")})
+        patched.start()
+        self.addCleanup(patched.stop)
 
     def made(self, engine, **more):
         return images.Images(engine, lambda text: None, log=self.directory / "log", **more)
@@ -96,12 +106,78 @@ class ImagesTest(unittest.TestCase):
                 seen.append(made.recipe("wayport"))
         self.assertEqual(len(set(seen)), 5)
 
+    def test_programs_that_are_built_have_a_tag_that_no_other_run_takes(self):
+        seen = []
+        for name in ("1-run", "2-run"):
+            engine = FakeEngine()
+            engine.id = name
+            with mock.patch.object(images.Images, "_run") as run:
+                seen.append(self.made(engine).recipe("wayport"))
+            self.assertEqual(run.call_args.args[1][1:3], ["--tag", "interop-" + name])
+        self.assertEqual(seen, ["wayport:interop-1-run", "wayport:interop-2-run"])
+
+    def test_as_directories_their_tag_says_what_is_in_them(self):
+        seen = []
+        for text in ("1", "1", "2"):
+            engine = FakeEngine()
+            engine.kind = "namespaces"
+
+            def build(made, name, words):
+                for program in images.OURS:
+                    path = pathlib.Path(words[words.index("--rootfs") + 1]) / program / "program"
+                    path.parent.mkdir()
+                    path.write_text(text)
+
+            with mock.patch.object(images.Images, "_run", build):
+                seen.append(self.made(engine).recipe("wayport"))
+            self.assertEqual(sorted(engine.imported), sorted([seen[-1], seen[-1].replace("wayport:", "wayport-gateway:")]))
+        self.assertEqual(seen[0], seen[1])
+        self.assertNotEqual(seen[0], seen[2])
+
+    def test_what_building_needs_is_gone_at_the_end(self):
+        made = self.made(FakeEngine())
+        with made._directory() as directory:
+            self.assertEqual(pathlib.Path(directory).parent, images.scratch() / "1-run")
+            made.close()
+            self.assertFalse((images.scratch() / "1-run").exists())
+        with self.assertRaisesRegex(EngineError, "over"):
+            made._directory()
+
+    def test_what_an_interrupted_run_needed_is_removed_and_that_of_a_living_one_stays(self):
+        for name in ("left", "living"):
+            own(images.scratch() / name)
+            (images.scratch() / name / "tmp").mkdir()
+        owner = Owner.current()
+        owner.start += 1
+        (images.scratch() / "left/owner").write_text(str(owner))
+        images.sweep()
+        self.assertEqual([path.name for path in images.scratch().iterdir()], ["living"])
+
+    def test_a_builder_and_its_children_end_with_a_run_that_is_killed(self):
+        script = ("import os, subprocess, sys; sys.path.insert(0, %r); from integration.runner import images\n"
+                  "builder = subprocess.Popen([*images.BUILDER, 'sh', '-c', 'sleep 600 & echo $!; wait'], stdout=subprocess.PIPE,\n"
+                  "                           start_new_session=True)\n"
+                  "print(builder.stdout.readline().decode().strip(), flush=True); sys.stdin.readline(); os.kill(os.getpid(), 9)\n") % sys.path[0]
+        with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+            child = os.pidfd_open(int(run.stdout.readline()))
+            self.assertEqual(select.select([child], [], [], 0)[0], [])
+            run.stdin.write(b"\n")
+            run.stdin.close()
+            self.assertEqual(select.select([child], [], [], 20)[0], [child])
+            os.close(child)
+
+    def test_a_builder_that_ends_is_believed(self):
+        made = self.made(FakeEngine())
+        self.assertEqual(made._run("x", ["echo", "two words"]), "two words\n")
+        with self.assertRaisesRegex(EngineError, "sh: status 3: why"):
+            made._run("x", ["sh", "-c", "echo why; exit 3"])
+
     def test_a_program_comes_from_where_bazel_says_and_leaves_the_symlinks_alone(self):
         out = self.directory / "out"
         self.program("out/a/tool", "built")
         bazel = self.program("bazel", '#!/bin/sh\necho "$*" >> %s/calls\n[ "$1" != info ] || echo %s\n'
                              % (self.directory, out))
-        with mock.patch.dict(os.environ, {"BAZEL": str(bazel), "XDG_CACHE_HOME": str(self.directory / "cache")}):
+        with mock.patch.dict(os.environ, {"BAZEL": str(bazel)}):
             path = self.made(FakeEngine()).program("tool", "//a:tool")
         self.assertEqual(path.read_text(), "built")
         build, info = (self.directory / "calls").read_text().splitlines()
@@ -119,7 +195,46 @@ class CertificatesTest(unittest.TestCase):
                 certificates.make(pathlib.Path(directory) / "certs")
 
 
+class EngineOfTest(unittest.TestCase):
+    """Which engine runs, and that what is left by either is removed."""
+
+    def engine_of(self, *words, no_containers=None, no_namespaces=None):
+        self.swept = []
+        with mock.patch.object(containers, "available", lambda: no_containers), \
+                mock.patch.object(namespaces, "available", lambda: no_namespaces), \
+                mock.patch.object(containers.Engine, "sweep", lambda engine: self.swept.append("containers")), \
+                mock.patch.object(namespaces.Engine, "sweep", lambda engine: self.swept.append("namespaces")), \
+                mock.patch.object(images, "sweep", lambda: self.swept.append("images")), mock.patch.object(main, "say"):
+            return main.engine_of(main.parse(list(words)), None)
+
+    def test_the_one_that_is_not_used_is_swept_too(self):
+        # That of the engine in use is part of entering it.
+        self.assertEqual((self.engine_of().kind, self.swept), ("containers", ["images", "namespaces"]))
+        self.assertEqual((self.engine_of("--engine", "namespaces").kind, self.swept), ("namespaces", ["images", "containers"]))
+
+    def test_the_one_that_is_not_there_is_not(self):
+        self.assertEqual((self.engine_of(no_namespaces="no root").kind, self.swept), ("containers", ["images"]))
+        self.assertEqual((self.engine_of(no_containers="no docker").kind, self.swept), ("namespaces", ["images"]))
+        for words in (["--engine", "containers"], []):
+            with self.assertRaisesRegex(EngineError, "no docker|no root"):
+                self.engine_of(*words, no_containers="no docker", no_namespaces="no root")
+
+    def test_keeping_is_for_containers(self):
+        self.assertTrue(self.engine_of("--keep").keep)
+        for words, more in ((["--engine", "namespaces"], {}), ([], {"no_containers": "no docker"})):
+            with self.assertRaisesRegex(EngineError, "--keep needs a container engine"):
+                self.engine_of("--keep", *words, **more)
+
+
 class MainTest(unittest.TestCase):
+    def test_faults_that_need_root_are_refused_before_anything_starts(self):
+        for name, is_refused in (("gateway.killed", True), ("servers|image", False)):
+            with mock.patch.object(main.os, "geteuid", lambda: 1000), \
+                    mock.patch.object(main, "engine_of", side_effect=EngineError("began")), \
+                    tempfile.TemporaryDirectory() as directory, \
+                    self.assertRaisesRegex(model.Mistake if is_refused else EngineError, "of root .gateway.killed" if is_refused else "began"):
+                main.run(main.parse(["--faults-only", "--only", name]), pathlib.Path(directory))
+
     def test_an_error_of_the_machine_is_one_line_and_2(self):
         for error in (OSError(28, "No space left on device"), FileNotFoundError(2, "No such file or directory", "openssl"),
                       EngineError("openssl req: no curve")):

@@ -17,8 +17,11 @@ usage: tools/integration [options]
   --seed N             of what the programs choose at random (1)
   --captures           packets of each cell, too
   --output DIR         logs, results.json, index.html ($XDG_CACHE_HOME/wayport-integration/TIME)
-  --keep               leave containers and networks for a look; the next run removes them
+  --keep               leave containers and networks for a look; the next run removes them. Not with namespaces. Each cell then
+                       has a network of its own, and an engine has few: choose with --only
   --engine KIND        containers or namespaces; by default containers, and namespaces where no container engine answers
+
+Most faults, and namespaces, need the privileges of root.
 
   tools/integration --short
   tools/integration --only '^status/.*client=python'
@@ -40,8 +43,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from integration.runner import captures, certificates, containers, faults, images, model, report  # noqa: E402
-from integration.runner.engine import EngineError  # noqa: E402
+from integration.runner import captures, certificates, containers, faults, images, model, namespaces, report  # noqa: E402
+from integration.runner.engine import EngineError, cache_directory  # noqa: E402
 from integration.runner.matrix import Matrix  # noqa: E402
 from integration.runner.results import State  # noqa: E402
 
@@ -100,18 +103,23 @@ def selected(options):
 
 
 def engine_of(options, directory):
-    """The engine to use, and a line about it."""
-    answer = containers.available()
-    if options.engine == "containers" and answer is not None:
-        raise EngineError("no container engine answers: %s" % answer)
-    if options.engine == "namespaces" or answer is not None:
-        from integration.runner import namespaces
-        if answer is not None:
-            say("no container engine answers (%s): network namespaces instead" % answer)
-        missing = namespaces.available()
-        if missing:
-            raise EngineError("network namespaces are not to be had either: %s" % missing)
-        return namespaces.Engine(directory=directory, keep=options.keep)
+    """The engine to use, and a line about it. What an interrupted run left is removed, also by the other engine."""
+    images.sweep()
+    no_containers, no_namespaces = containers.available(), namespaces.available()
+    if options.engine == "containers" and no_containers is not None:
+        raise EngineError("no container engine answers: %s" % no_containers)
+    if options.engine == "namespaces" or no_containers is not None:
+        if options.keep:
+            raise EngineError("--keep needs a container engine: programs in network namespaces end with the run")
+        if no_containers is None:
+            containers.Engine().sweep()
+        else:
+            say("no container engine answers (%s): network namespaces instead" % no_containers)
+        if no_namespaces is not None:
+            raise EngineError("network namespaces are not to be had either: %s" % no_namespaces)
+        return namespaces.Engine(directory=directory)
+    if no_namespaces is None:
+        namespaces.Engine().sweep()
     return containers.Engine(directory=directory, keep=options.keep)
 
 
@@ -146,12 +154,19 @@ def run(options, output):
         return 0
     if not cells and not scenarios:
         raise model.Mistake("--only %s: nothing is left" % options.only)
+    needy = faults.needing_root(scenarios)
+    if needy and os.geteuid() != 0:
+        raise model.Mistake("faults enter the networks of containers, which needs the privileges of root (%s): "
+                            "run it as root, or with --matrix-only" % ", ".join(needy))
     if options.captures and not captures.program():
         raise model.Mistake("--captures: needs the package tcpdump, or dumpcap of wireshark-common")
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(engine_of(options, output))
+        scenarios = faults.fitting(scenarios, engine.kind, say)
+        if not cells and not scenarios:
+            raise model.Mistake("nothing is left that can be run with %s" % engine.kind)
         made = stack.enter_context(contextlib.closing(
             images.Images(engine, say, options.binaries, options.go_binaries, output / "images")))
         given = certificates.make(output / "certs")
@@ -181,8 +196,7 @@ def run(options, output):
 
 
 def default_output():
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    return cache / "wayport-integration" / time.strftime("%Y%m%d-%H%M%S")
+    return cache_directory() / "wayport-integration" / time.strftime("%Y%m%d-%H%M%S")
 
 
 def main(arguments):

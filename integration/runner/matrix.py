@@ -113,6 +113,8 @@ class Matrix:
                 except EngineError:
                     # Leftovers are removed at the end of the run. Until then no other cell shall meet them.
                     network = None
+            if self._engine.keep:
+                network = None
             self._networks.put(network)
         logs = tuple(sorted(os.path.relpath(path, self._output) for path in directory.iterdir() if path.is_file()))
         return Result(cell, state, reason, time.monotonic() - began, stage.measured if stage else {}, logs)

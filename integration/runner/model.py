@@ -119,7 +119,7 @@ class Cell:
     parties: tuple  # of (party, implementation name)
     transport: str
     parameters: tuple  # of (name, value)
-    is_independent: bool  # somebody in it shares no code with wayport
+    is_independent: bool  # somebody in it who speaks its protocol shares no code with wayport
     is_full_form_only: bool = False
 
     @property
@@ -273,14 +273,16 @@ def _product(case, axes, implementations, transports):
             raise Mistake("%s: there is no transport %s" % (case.title, transport))
         for chosen in itertools.product(*choices):
             played = [implementations[name] for _, name in chosen]
-            judged = TRANSPORTED.get(case.shape, ROUTED)
-            if not all(implementations[name].carries(transport) for party, name in chosen if party in judged):
+            transported = TRANSPORTED.get(case.shape, ROUTED)
+            if not all(implementations[name].carries(transport) for party, name in chosen if party in transported):
                 continue
             if all(i.name == "wayport" for i in played):
                 continue
+            # Behind a route gateway a server knows nothing of the protocol: it judges nobody.
+            judges = [implementations[name] for party, name in chosen if case.shape != "route" or party in ROUTED]
             for values in itertools.product(*(axes[name] for name in PARAMETERS)) if case.shape == "peers" else [()]:
                 yield Cell(case=case, parties=chosen, transport=transport, parameters=tuple(zip(PARAMETERS, values)),
-                           is_independent=any(not i.shares_code for i in played),
+                           is_independent=any(not i.shares_code for i in judges),
                            is_full_form_only=any(i.full_form_only for i in played))
 
 

@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).absolute().parents[2]))
 from integration.runner import model
 
-REQUIRED_MIN = 40
+REQUIRED_MIN = 130
 
 
 def everything():
@@ -37,6 +37,17 @@ class CheckedInFilesTest(unittest.TestCase):
                 self.assertFalse(cell.is_full_form_only, cell.id)
                 for party, role in model.SHAPES[cell.case.shape].items():
                     self.assertTrue(implementations[cell.implementation(party)].has_image(role), cell.id)
+
+    def test_the_server_behind_a_route_gateway_judges_nobody(self):
+        _, cells = everything()
+        counts = {cell.id: cell.is_independent for cell in cells}
+        for way in ("route-tcp", "route-ws", "route-kcp-fec-aes"):
+            self.assertFalse(counts["stream-route/server=go,gateway=wayport,client=wayport/" + way])
+        self.assertFalse(counts["stream-half-route/server=go,gateway=wayport,client=wayport/route-tcp"])
+        self.assertTrue(counts["stream-half-route/server=wayport,gateway=wayport,client=go/route-tcp"])
+        self.assertTrue(counts["stream-route/server=go,gateway=gogateway-light,client=wayport/route-tcp"])
+        # It is HAProxy that is told of the client.
+        self.assertTrue(counts["stream-proxy/server=go,bridge=haproxy,gateway=wayport,client=wayport/route-tcp"])
 
     def test_ids_and_file_names_are_unique(self):
         _, cells = everything()

@@ -7,6 +7,7 @@ $XDG_CACHE_HOME/wayport-integration/roots.
 """
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -19,12 +20,13 @@ import subprocess
 import threading
 import time
 
-from integration.runner.engine import CALL_SECONDS_MAX, EngineError, Owner, Running, TimedOut
+from integration.runner.engine import (CALL_SECONDS_MAX, EngineError, Running, TimedOut, bound, cache_directory, left_behind,
+                                       own)
 
 # What runs made is written down here, so that the next one can remove it: a directory for each run.
 STATE = pathlib.Path("/run/wayport-it")
 PREFIX = "wayport-it-"
-TOOLS = ("ip", "unshare", "nsenter", "mount", "chroot", "tar", "cp")
+TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount", "chroot", "tar", "cp")
 NETWORKS_MAX = 250
 
 
@@ -53,14 +55,14 @@ class Engine:
     """One run. Leaving it as a context removes all that was made."""
 
     kind = "namespaces"
+    # A program ends with the process that made its namespaces, whose pipes are ours.
+    keep = False
 
-    def __init__(self, run=None, directory=None, keep=False, state=STATE):
+    def __init__(self, run=None, directory=None, state=STATE):
         self.id = run or "%s-%s" % (os.getpid(), secrets.token_hex(3))
         self.directory = directory
-        self.keep = keep
         self.state = pathlib.Path(state) / self.id
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        self.roots = cache / "wayport-integration/roots"
+        self.roots = cache_directory() / "wayport-integration/roots"
         self.lock = threading.RLock()
         self.containers = []
         self._networks = 0
@@ -68,8 +70,7 @@ class Engine:
 
     def __enter__(self):
         self.sweep()
-        self.state.mkdir(parents=True)
-        (self.state / "owner").write_text(str(Owner.current()))
+        own(self.state)
         return self
 
     def __exit__(self, *unused):
@@ -77,25 +78,21 @@ class Engine:
 
     def sweep(self):
         """Removes what runs left whose owner is gone. Returns their ids."""
-        removed = []
-        for place in sorted(self.state.parent.glob("*")):
-            owner = Owner.parse((place / "owner").read_text()) if (place / "owner").is_file() else None
-            if owner is not None and owner.gone():
-                remove_run(place)
-                removed.append(place.name)
-        return removed
+        for place in left_behind(self._unfinished.parent):
+            shutil.rmtree(place, ignore_errors=True)
+        runs = left_behind(self.state.parent)
+        for place in runs:
+            remove_run(place)
+        return [place.name for place in runs]
 
     def close(self):
         with self.lock:
             self._closed = True
             containers, self.containers = self.containers, []
-        if self.keep:
-            for container in containers:
-                container.leave()
-            return
         remove_run(self.state)
         for container in containers:
             container.finish()
+        shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def network(self, name, subnet=None, internal=True):
         with self.lock:
@@ -118,6 +115,8 @@ class Engine:
         known = self.image(image)
         if known is None:
             raise EngineError("there is no image %s" % image)
+        # Its age is that of its last use: another run shall not think that nobody needs it any more.
+        os.utime(self._place_of(image) / "config.json")
         if entrypoint is not None:
             known = {**known, "Entrypoint": [entrypoint] if isinstance(entrypoint, str) else list(entrypoint), "Cmd": []}
         words = list(known["Entrypoint"]) + (list(command) or list(known["Cmd"]))
@@ -169,9 +168,10 @@ class Engine:
         return [one["Reference"] for one in found if key in one["Labels"] and value in ("", one["Labels"][key])]
 
     def import_image(self, archive, reference, changes=(), labels=None):
-        place = self._new_place(reference)
-        call(["tar", "-xpf", str(archive), "--numeric-owner", "-C", str(place / "root")], timeout=600)
-        self._write(place, reference, self._configured({"Entrypoint": [], "Cmd": [], "User": ""}, changes), labels)
+        """The tag says what is in it: if there is one of this reference already, it stays."""
+        with self._new_place() as place:
+            call(["tar", "-xpf", str(archive), "--numeric-owner", "-C", str(place / "root")], timeout=600)
+            self._finish(place, reference, self._configured({"Entrypoint": [], "Cmd": [], "User": ""}, changes), labels)
 
     def build_image(self, context, reference, labels=None):
         """Of a Dockerfile with one FROM, and COPY."""
@@ -180,13 +180,14 @@ class Engine:
         base = self.image(lines[0][1]) if lines[0][0] == "FROM" else None
         if base is None or any(line[0] != "COPY" for line in lines[1:]):
             raise EngineError("%s: only FROM a known image and COPY can be done without a container engine" % reference)
-        place = self._new_place(reference)
-        call(["cp", "-a", base["Root"] + "/.", str(place / "root")], timeout=600)
-        for _, source, target in lines[1:]:
-            to = place / "root" / target.lstrip("/")
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(context / source, to, dirs_exist_ok=True) if (context / source).is_dir() else shutil.copy(context / source, to)
-        self._write(place, reference, {key: base[key] for key in ("Entrypoint", "Cmd", "User")}, labels)
+        with self._new_place() as place:
+            call(["cp", "-a", base["Root"] + "/.", str(place / "root")], timeout=600)
+            for _, source, target in lines[1:]:
+                to = place / "root" / target.lstrip("/")
+                to.parent.mkdir(parents=True, exist_ok=True)
+                copy = functools.partial(shutil.copytree, dirs_exist_ok=True) if (context / source).is_dir() else shutil.copy
+                copy(context / source, to)
+            self._finish(place, reference, {key: base[key] for key in ("Entrypoint", "Cmd", "User")}, labels)
 
     def tags(self, repository):
         """The references of the images of one name, "NAME:TAG"."""
@@ -198,13 +199,26 @@ class Engine:
         return time.time() - path.stat().st_mtime if path.is_file() else 0
 
     def remove_image(self, reference):
-        shutil.rmtree(self._place_of(reference), ignore_errors=True)
+        # At once for everybody else, however long it takes.
+        with self._new_place() as place, contextlib.suppress(FileNotFoundError):
+            self._place_of(reference).rename(place / "removed")
 
-    def _new_place(self, reference):
-        place = self._place_of(reference)
-        shutil.rmtree(place, ignore_errors=True)
+    @property
+    def _unfinished(self):
+        return self.roots / ".unfinished" / self.id
+
+    @contextlib.contextmanager
+    def _new_place(self):
+        """A directory of this run, for what nobody else shall see before it is whole."""
+        with self.lock:
+            if not self._unfinished.is_dir():
+                own(self._unfinished)
+        place = self._unfinished / secrets.token_hex(6)
         (place / "root").mkdir(parents=True)
-        return place
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     @staticmethod
     def _configured(config, changes):
@@ -216,11 +230,18 @@ class Engine:
                 config["User"] = value
         return config
 
-    def _write(self, place, reference, config, labels):
-        config.update(Reference=reference, Root=str(place / "root"), Labels=labels or {}, Id=reference)
-        unfinished = place / "config.part"
-        unfinished.write_text(json.dumps(config))
-        unfinished.rename(place / "config.json")
+    def _finish(self, place, reference, config, labels):
+        final = self._place_of(reference)
+        config.update(Reference=reference, Root=str(final / "root"), Labels=labels or {}, Id=reference)
+        (place / "config.json").write_text(json.dumps(config))
+        if final.is_dir() and self.image(reference) is None:
+            self.remove_image(reference)
+        try:
+            place.rename(final)
+        except OSError:
+            # Another run was quicker.
+            if self.image(reference) is None:
+                raise
 
     def _check(self):
         if self._closed:
@@ -353,6 +374,9 @@ class Container(Running):
         status = self._wait(timeout)
         if status < 0:
             return 128 - status
+        said = self.output.lines("err")[-1:]
+        if status in (126, 127) and said and re.match(r"\S*chroot: failed to run command ", said[0]):
+            raise EngineError("%s: does not start: %s" % (self.name, said[0]))
         # unshare passes a signal that ended its child on to itself, but for this one.
         return 137 if self._was_killed and status == 1 else status
 
@@ -441,7 +465,7 @@ class Container(Running):
 
     def start_in_network(self, words):
         self.output.note("in its network: %s" % " ".join(words))
-        return subprocess.Popen(["nsenter", "--net=/run/netns/" + self.full, "--", *words], stdin=subprocess.DEVNULL,
+        return subprocess.Popen(bound(["nsenter", "--net=/run/netns/" + self.full, "--", *words]), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     def copy_out(self, path, target):

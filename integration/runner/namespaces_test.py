@@ -91,6 +91,59 @@ class NamespacesTest(unittest.TestCase):
             self.assertFalse([path for path in os.listdir("/run/netns") if left in path])
             self.assertFalse((self.directory / "state" / left).exists())
 
+    def test_an_image_that_is_there_stays_for_whoever_runs_it(self):
+        with self.engine() as one, self.engine() as other:
+            one.import_image(self.directory / "tree.tar", "shared:1", ['ENTRYPOINT ["/bin/sh", "-c"]'])
+            server = one.run("server", "shared:1", [WAITS])
+            server.wait_line("^READY$", 10)
+            place = pathlib.Path(one.image("shared:1")["Root"])
+            before = place.stat().st_ino
+            other.import_image(self.directory / "tree.tar", "shared:1", ['ENTRYPOINT ["/bin/sh", "-c"]'])
+            self.assertEqual(place.stat().st_ino, before)
+            again = server.output.count()
+            self.assertEqual(server.stop(), 7)
+            server.start()
+            server.wait_line("READY", 10, after=again)
+            one.remove_image("shared:1")
+        self.assertEqual(list((self.directory / "roots/.unfinished").iterdir()), [])
+
+    def test_an_image_is_there_when_it_is_whole(self):
+        with self.engine() as run:
+            (self.directory / "broken.tar").write_text("no archive")
+            with self.assertRaises(engine.EngineError):
+                run.import_image(self.directory / "broken.tar", "broken:1")
+            self.assertIsNone(run.image("broken:1"))
+            # One of an earlier kind, that was never finished.
+            (self.directory / "roots/broken_1/root").mkdir(parents=True)
+            run.import_image(self.directory / "tree.tar", "broken:1")
+            self.assertEqual(run.tags("broken"), ["broken:1"])
+            run.remove_image("broken:1")
+
+    def test_what_an_interrupted_run_did_not_finish_is_removed(self):
+        with self.engine() as run:
+            engine.own(run.roots / ".unfinished/left")
+            owner = engine.Owner.current()
+            owner.start += 1
+            (run.roots / ".unfinished/left/owner").write_text(str(owner))
+            engine.own(run.roots / ".unfinished/living")
+            run.sweep()
+            self.assertEqual([path.name for path in (run.roots / ".unfinished").iterdir()], ["living"])
+            shutil.rmtree(run.roots / ".unfinished/living")
+
+    def test_a_use_makes_an_image_young(self):
+        with self.engine() as run:
+            os.utime(run.roots / "sh/config.json", (1, 1))
+            self.assertGreater(run.image_age("sh"), 1000)
+            run.run("server", "sh", ["true"], start=False)
+            self.assertLess(run.image_age("sh"), 1000)
+
+    def test_a_program_that_is_missing_is_no_answer_of_its_own(self):
+        with self.engine() as run:
+            with self.assertRaisesRegex(engine.EngineError, "missing: does not start: .*/no/such"):
+                run.run("missing", "sh", entrypoint="/no/such").wait(10)
+            answer = run.run("answer", "sh", ["echo no snet >&2; exit 127"])
+            self.assertEqual(answer.wait(10), 127)
+
     def test_limits_that_need_a_container_engine_are_refused(self):
         with self.engine() as run:
             with self.assertRaisesRegex(engine.EngineError, "container engine"):

@@ -96,6 +96,20 @@ class FaultsTest(unittest.TestCase):
         self.assertEqual([result.passed for result in ran], [False, True])
         self.assertIn("what went wrong", ran[0].detail)
 
+    def test_what_an_engine_cannot_run_has_not_held(self):
+        found = faults.find()
+        said = []
+        self.assertEqual(faults.fitting(found, "containers", said.append), found)
+        self.assertEqual(said, [])
+        left = faults.fitting(found, "namespaces", said.append)
+        self.assertEqual({name for name, _ in found} - {name for name, _ in left}, {"image.runs_without_privileges"})
+        self.assertEqual(said, ["not run: image.runs_without_privileges needs containers"])
+
+    def test_scenarios_need_root_unless_they_say_otherwise(self):
+        found = faults.find()
+        free = {name for name, _ in found} - set(faults.needing_root(found))
+        self.assertEqual(free, {"image.runs_without_privileges", "servers.killed", "servers.left"})
+
 
 class FillTest(unittest.TestCase):
     def test_other_braces_stay(self):

@@ -96,7 +96,7 @@ class Stage:
                 except ValueError:
                     raise Ended(State.red, "%s: RESULT is no JSON: %s" % (container.name, line)) from None
         if status == NOT_SUPPORTED:
-            raise Ended(State.unsupported, "%s: %s" % (container.name, last_line(container)))
+            raise unsupported(container.name, container)
         if status != 0:
             raise Ended(State.red, "%s: status %d: %s" % (container.name, status, last_line(container)))
 
@@ -121,7 +121,8 @@ class Stage:
                 raise Ended(State.red, "%s: status %d at its end: %s" % (party, status, last_line(container)))
 
     def clear(self):
-        self.engine.remove([container for _, _, container in self._parties])
+        if not self.engine.keep:
+            self.engine.remove([container for _, _, container in self._parties])
 
     def _wait_ready(self, party, container, pattern):
         try:
@@ -130,10 +131,18 @@ class Stage:
             if not container.running():
                 status = container.wait(STOP_SECONDS_MAX)
                 if status == NOT_SUPPORTED:
-                    raise Ended(State.unsupported, "%s: %s" % (party, last_line(container))) from None
+                    raise unsupported(party, container) from None
                 raise Ended(State.red, "%s: ended with status %d before it was ready: %s"
                             % (party, status, last_line(container))) from None
             raise Ended(State.red, "%s: not ready: %s" % (party, error)) from None
+
+
+def unsupported(name, container):
+    """What the status for "not supported" says: nothing of the kind if it comes after the program has begun (CONTRACT.md)."""
+    if container.output.lines("out"):
+        return Ended(State.red, "%s: status %d after it had printed %s: %s" % (
+            name, NOT_SUPPORTED, container.output.lines("out")[0][:100], last_line(container)))
+    return Ended(State.unsupported, "%s: %s" % (name, last_line(container)))
 
 
 def fill(text, values):

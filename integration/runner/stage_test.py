@@ -19,17 +19,20 @@ DEADLINE_SECONDS = 20
 
 
 class FakeContainer:
-    """Says READY. Ends when it is told to, with `status`, unless it has ended before."""
+    """Says READY, unless it has ended before with 127. Ends when it is told to, with `status`, unless it has ended before."""
 
-    def __init__(self, name, status=0, has_ended=False):
+    def __init__(self, name, status=0, has_ended=False, said=()):
         self.name = name
         self.output = Output(name)
+        for pipe, line in said:
+            self.output._add(pipe, line)
         self.status = status
         self.has_ended = has_ended
         self.signals = []
 
     def wait_line(self, pattern, timeout):
-        return None
+        if self.has_ended and self.status == 127:
+            raise TimedOut("%s: ended" % self.name)
 
     def running(self):
         return not self.has_ended
@@ -49,7 +52,10 @@ class FakeEngine:
 
     kind = "fake"
 
-    def __init__(self, ended=(), statuses=()):
+    def __init__(self, ended=(), statuses=(), said=(), keep=False):
+        self.keep = keep
+        self.said = dict(said)  # party -> [(pipe, line)]
+        self.removed = []
         self.ended = dict(ended)
         self.statuses = dict(statuses)
         self.started = []  # (party, what it was started with)
@@ -67,12 +73,14 @@ class FakeEngine:
         party = name.rpartition("-")[2]
         self.started.append((party, options))
         ends = {"client": 0, **self.ended}
-        self.containers[party] = FakeContainer(name, ends.get(party, self.statuses.get(party, 0)), party in ends)
+        self.containers[party] = FakeContainer(name, ends.get(party, self.statuses.get(party, 0)), party in ends,
+                                               self.said.get(party, ()))
         return self.containers[party]
 
     def remove(self, containers):
         if self.clearing_fails:
             raise TimedOut("not gone")
+        self.removed += containers
 
     def close(self):
         self.is_closed = True
@@ -146,6 +154,23 @@ class JudgedTest(Played):
         self.assertEqual(self.play(name, FakeEngine(ended={"bridge": 1})).state, State.red)
 
 
+    def test_not_supported_is_believed_before_the_program_has_said_anything(self):
+        name = "echo/server=wayport,client=go"
+        for party in ("client", "server"):
+            said = {party: [("err", "no snet")]}
+            result = self.play(name, FakeEngine(ended={party: 127}, said=said))
+            self.assertEqual(result.state, State.unsupported, party)
+            self.assertIn("no snet", result.reason)
+
+    def test_the_same_status_afterwards_is_red(self):
+        name = "echo/server=wayport,client=go"
+        for party in ("client", "server"):
+            said = {party: [("out", "three of five passed"), ("err", "no such file")]}
+            result = self.play(name, FakeEngine(ended={party: 127}, said=said))
+            self.assertEqual(result.state, State.red, party)
+            self.assertRegex(result.reason, "127 after it had printed three of five passed: no such file")
+
+
 class PlaceTest(Played):
     def test_gateways_are_confined_as_their_operators_confine_them(self):
         engine = FakeEngine()
@@ -177,6 +202,13 @@ class PlaceTest(Played):
         engine.clearing_fails = False
         self.matrix(engine).run([cell], repeat=3)
         self.assertEqual(len(engine.networks), 3)
+
+    def test_what_is_to_be_kept_is_not_removed_and_meets_no_other_cell(self):
+        for keep, removed, networks in ((False, 4, ["cells0"]), (True, 0, ["cells0", "cells1"])):
+            engine = FakeEngine(keep=keep)
+            self.matrix(engine).run([cell_of("echo/server=wayport,client=go")], repeat=2)
+            self.assertEqual(len(engine.removed), removed)
+            self.assertEqual([network.name for network in engine.networks], networks)
 
     def test_an_interrupt_ends_builds_that_cells_wait_for(self):
         began = threading.Event()
