@@ -115,15 +115,15 @@ void run_link_server(Runtime& runtime, const Settings& settings, std::uint32_t l
   Loop& loop = runtime.loop(0);
   const auto verdict = std::make_shared<Verdict>(interrupt);
   std::unique_ptr<LinkServer> server;
-  std::future<Result<void>> opening;
+  FutureOutcome<Result<void>> opening;
   run_on(loop, [&] {
     server = std::make_unique<LinkServer>(loop, settings, leave_out_each, verdict);
-    opening = boost::asio::co_spawn(loop.asio(), server->open(), boost::asio::use_future);
+    opening = boost::asio::co_spawn(loop.asio(), outcome_of(server->open()), boost::asio::use_future);
   });
   const auto end = [&] { run_on(loop, [&] { server.reset(); }); };
   Result<void> opened;
   try {
-    opened = opening.get();
+    opened = take(std::move(opening));
   } catch (const Failure&) {
     end();
     throw;
