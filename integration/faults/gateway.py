@@ -10,6 +10,17 @@ from integration.faults.verdict import Verdict
 CLIENT = "link+tcp://gateway:4900/%d" % SERVER_ID
 
 
+def _comes_back(rig, verdict, gateway, server, load):
+    """The gateway is started again: clients and servers return, and nothing ran twice."""
+    seen = gateway.output.count()
+    gateway.start()
+    gateway.wait_line("ready pid=", 20, after=seen)
+    outcome = rig.outcome(load)
+    verdict.outcomes(outcome, [rig.outcome(server)], may_fail=True)
+    verdict.stall(outcome, 15000)
+    verdict.expect(outcome["dials"] > 20, "no client dialed again")
+
+
 def killed(engine, images, directory):
     """SIGKILL under load; it is back after a second."""
     verdict = Verdict("gateway killed", "each call ends with its reply or a typed error, none runs twice; clients and servers are back within 15 s")
@@ -21,13 +32,7 @@ def killed(engine, images, directory):
         gateway.kill("KILL")
         gateway.wait(10)
         time.sleep(1)
-        seen = gateway.output.count()
-        gateway.start()
-        gateway.wait_line("ready pid=", 20, after=seen)
-        outcome = rig.outcome(load)
-        verdict.outcomes(outcome, [rig.outcome(server)], may_fail=True)
-        verdict.stall(outcome, 15000)
-        verdict.expect(outcome["dials"] > 20, "no client dialed again")
+        _comes_back(rig, verdict, gateway, server, load)
     return verdict.result()
 
 
@@ -63,13 +68,7 @@ def ended(engine, images, directory):
         verdict.measured["seconds to its end"] = round(time.monotonic() - began, 2)
         verdict.expect(status == 0, "exit status %d" % status)
         verdict.expect(verdict.measured["seconds to its end"] <= 10, "it took longer than its drain time and what closing takes")
-        seen = gateway.output.count()
-        gateway.start()
-        gateway.wait_line("ready pid=", 20, after=seen)
-        outcome = rig.outcome(load)
-        verdict.outcomes(outcome, [rig.outcome(server)], may_fail=True)
-        verdict.stall(outcome, 15000)
-        verdict.expect(outcome["dials"] > 20, "no client dialed again")
+        _comes_back(rig, verdict, gateway, server, load)
     return verdict.result()
 
 

@@ -157,3 +157,6 @@ if __name__ == "__main__":
     except debian.Problem as problem:
         print("tools/image: %s" % problem, file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("tools/image: interrupted; what it made is removed", file=sys.stderr)
+        sys.exit(130)
