@@ -58,6 +58,7 @@ Clock* system_clock() noexcept {
 }
 
 std::uint32_t mask_of(Interest interest) noexcept {
+  if (interest == Interest::broken) return EPOLLET;  // errors and hang-ups need not be asked for
   std::uint32_t mask = 0;
   if (static_cast<unsigned>(interest) & static_cast<unsigned>(Interest::read)) mask |= EPOLLIN | EPOLLRDHUP;
   if (static_cast<unsigned>(interest) & static_cast<unsigned>(Interest::write)) mask |= EPOLLOUT;

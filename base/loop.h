@@ -62,7 +62,13 @@ class LoopCloseHook : public ListNode<LoopCloseHook> {
   ~LoopCloseHook() = default;  // unlinks
 };
 
-enum class Interest : std::uint8_t { none = 0, read = 1, write = 2, read_write = 3 };
+enum class Interest : std::uint8_t {
+  none = 0,  // hears nothing, not even that the peer is gone
+  read = 1,
+  write = 2,
+  read_write = 3,
+  broken = 4,  // only EPOLLERR and EPOLLHUP, when they come up: not in every turn
+};
 
 struct LoopOptions {
   Clock* clock = nullptr;                  // null: SystemClock. A ManualClock makes the loop a test loop (advance()).
@@ -87,8 +93,8 @@ class Loop {
   void disarm(Timer& node) noexcept;
 
   // --- descriptors ---
-  // Level-triggered. The fd stays the caller's, and must be unwatched before it is closed. `events` outlives the watch.
-  // Interest::none hears nothing, not even that the peer is gone.
+  // Level-triggered, but for Interest::broken. The fd stays the caller's, and must be unwatched before it is closed.
+  // `events` outlives the watch.
   Result<void> watch(int fd, Interest interest, FdEvents& events);
   Result<void> change(int fd, Interest interest, FdEvents& events);
   // After this no callback for `events` is made, not even for readiness already fetched in this turn.

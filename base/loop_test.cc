@@ -113,6 +113,26 @@ TEST_P(LoopTest, ChangesWhatItReports) {
   loop.unwatch(pair.a.get(), events);
 }
 
+TEST_P(LoopTest, BrokenHearsNoBytesAndOfTheEndOnce) {
+  SocketPair pair;
+  std::vector<std::uint32_t> seen;
+  OnFd events([&](std::uint32_t mask) { seen.push_back(mask); });
+  ASSERT_TRUE(loop.watch(pair.a.get(), Interest::broken, events));
+  ASSERT_EQ(::write(pair.b.get(), "x", 1), 1);
+  loop.drain();
+  EXPECT_THAT(seen, IsEmpty());
+  pair.b.reset();
+  loop.drain();
+  EXPECT_THAT(seen, ElementsAre(EPOLLHUP));
+  ASSERT_TRUE(loop.change(pair.a.get(), Interest::read, events));
+  loop.run_turn();
+  EXPECT_EQ(seen.size(), 2u);
+  ASSERT_TRUE(loop.change(pair.a.get(), Interest::broken, events));
+  loop.drain();
+  EXPECT_EQ(seen.size(), 3u) << "a change tells again what is so already";
+  loop.unwatch(pair.a.get(), events);
+}
+
 TEST_P(LoopTest, ReportsABadDescriptor) {
   OnFd events([](std::uint32_t) {});
   const auto result = loop.watch(-1, Interest::read, events);

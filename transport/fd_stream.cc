@@ -387,13 +387,9 @@ void FdStream::update_interest() {
   unsigned wanted = 0;
   if (wants_bytes && !read_end_) wanted |= static_cast<unsigned>(Interest::read);
   if (blocked_) wanted |= static_cast<unsigned>(Interest::write);
-  const auto interest = static_cast<Interest>(wanted);
-  if (interest == (watched_ ? interest_ : Interest::none)) return;
-  if (interest == Interest::none) {
-    loop_.unwatch(fd_.get(), *this);
-    watched_ = false;
-    return;
-  }
+  // A stream that is not read and has nothing to send still hears that its peer is gone.
+  const Interest interest = wanted == 0 ? Interest::broken : static_cast<Interest>(wanted);
+  if (watched_ && interest == interest_) return;
   const Result<void> done =
       watched_ ? loop_.change(fd_.get(), interest, *this) : loop_.watch(fd_.get(), interest, *this);
   if (!done) return fail({CloseReason::By::system, done.error()});

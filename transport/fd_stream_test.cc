@@ -446,6 +446,22 @@ TEST_F(FdStreamTest, AResetWhileThePausedConsumerHasOutputQueuedIsSeen) {
   EXPECT_TRUE(events.closed);
 }
 
+TEST_F(FdStreamTest, AResetIsHeardWhileNobodyReads) {
+  for (const bool bytes : {false, true}) {
+    events = {};
+    make_tcp({});
+    start();
+    stream->read(false);
+    if (bytes) remote_sends("never read");
+    loop.drain();
+    ASSERT_FALSE(events.closed);
+    remote_resets();
+    ASSERT_TRUE(events.closed);
+    EXPECT_EQ(events.closed->error.cause.value(), ECONNRESET);
+    EXPECT_EQ(events.received, "");
+  }
+}
+
 TEST_F(FdStreamTest, APeerThatLeftIsHeardOutBeforeAFailedWriteCloses) {
   start();
   ASSERT_EQ(::send(remote.get(), "last words", 10, 0), 10);

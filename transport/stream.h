@@ -122,6 +122,9 @@ class Stream {
   virtual std::size_t queued() const noexcept = 0;  // bytes not yet given to the kernel or the lower layer
   // Sends the end of the stream after what is queued.
   virtual void shutdown_write() = 0;
+  // False: nothing tells the peer of our end, and the stream closes, in order, once that was reached (kcp, unless both ends
+  // have its extension).
+  virtual bool half_closes() const noexcept { return true; }
   // on_closed(reason) follows at turn end, or when the drain is done or its time is over. Later calls may only shorten.
   // A drain is done when the peer has everything: the queue was sent, then our end, and the peer's end has come (what
   // it sends meanwhile is dropped; a plain kernel close with unread bytes would reset the connection and lose ours).

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,12 @@ class Dialer {
                                      OnDialed on_done) = 0;
 };
 
+// What ListenOptions::admit gives a connection. Destroying it gives the place back; any loop's thread.
+class ConnectionPlace {
+ public:
+  virtual ~ConnectionPlace() = default;
+};
+
 // A connection that is about to exist. Destroying it undecided rejects it.
 class Incoming {
  public:
@@ -52,6 +59,11 @@ class Incoming {
   // or does so inside the stream.
   virtual std::unique_ptr<Stream> accept() = 0;
   virtual void reject(const Error& why) = 0;
+  // The place that it was admitted to before its handshake, to be kept by whoever decides; else it is given back with
+  // this object. Once. nullptr: nobody was asked.
+  virtual std::unique_ptr<ConnectionPlace> take_place() { return nullptr; }
+  // When its first handshake began. nullopt: there was none.
+  virtual std::optional<TimePoint> handshake_began() const noexcept { return std::nullopt; }
 };
 // Runs on the loop to which the connection was handed.
 using OnIncoming = std::function<void(std::unique_ptr<Incoming>)>;
@@ -60,15 +72,22 @@ using OnIncoming = std::function<void(std::unique_ptr<Incoming>)>;
 struct ListenerCounters {
   std::atomic<std::uint64_t> accepted{0};            // taken from the kernel
   std::atomic<std::uint64_t> exhausted{0};           // accepts that found no descriptor or memory
-  std::atomic<std::uint64_t> handshakes_refused{0};  // over handshakes_max
+  std::atomic<std::uint64_t> handshakes_refused{0};  // over handshakes_max, or not admitted
   std::atomic<std::uint64_t> handshakes_failed{0};   // malformed, refused, timed out
 };
 
 struct ListenOptions {
   StreamOptions stream{};
   int backlog = 4096;
-  std::size_t handshakes_max = 10'000;  // connections accepted whose handshake is not done, per listener
+  // Of connections accepted, those whose handshake is not done: for each listener, and each of its layers.
+  std::size_t handshakes_max = 10'000;
+  // For all layers together (tls, and a websocket over it), from the first handshake's beginning. Zero or less: none.
   Duration handshake_timeout = std::chrono::seconds(10);
+  // Asked by tls and ws before a handshake begins, on the connection's loop, unless the layer below has asked: an error
+  // refuses the connection, a place is held during handshakes and then goes with the Incoming. Empty, or a null place:
+  // let in. So whoever bounds connections of one address has it bounded in handshakes, too.
+  using Admit = std::function<Result<std::unique_ptr<ConnectionPlace>>(const SocketAddress& remote)>;
+  Admit admit{};
   // Accepted connections are handed out to these loops in turn; empty: they stay on the listener's loop.
   std::vector<Loop*> loops{};
   Log* log = nullptr;                    // null: none

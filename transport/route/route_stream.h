@@ -30,6 +30,7 @@ class RouteStream final : public Stream, private StreamEvents, private TurnEnd, 
   void read(bool on) override;
   Pressure write(Chain&& chain, bool message_end) override;
   std::size_t queued() const noexcept override { return lower_->queued(); }
+  bool half_closes() const noexcept override { return lower_->half_closes(); }
   void shutdown_write() override { lower_->shutdown_write(); }
   void close(CloseReason reason, Linger linger) override;
   std::optional<Fd> detach() override;

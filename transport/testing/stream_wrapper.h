@@ -22,6 +22,7 @@ class StreamWrapper : public Stream, protected StreamEvents, protected DropWatch
   void read(bool on) override { lower_->read(on); }
   Pressure write(Chain&& chain, bool message_end) override { return lower_->write(std::move(chain), message_end); }
   std::size_t queued() const noexcept override { return lower_->queued(); }
+  bool half_closes() const noexcept override { return lower_->half_closes(); }
   void shutdown_write() override { lower_->shutdown_write(); }
   void close(CloseReason reason, Linger linger) override { lower_->close(std::move(reason), linger); }
   void replace_events(StreamEvents& events) override {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <list>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "wayport/transport/incoming_gate.h"
@@ -16,13 +17,18 @@ constexpr Linger kRefusalLinger{std::chrono::seconds(1)};
 
 class TlsIncoming final : public Incoming {
  public:
-  explicit TlsIncoming(std::unique_ptr<TlsStream> stream) : stream_(std::move(stream)) {}
+  TlsIncoming(std::unique_ptr<TlsStream> stream, std::unique_ptr<ConnectionPlace> place, TimePoint began)
+      : place_(std::move(place)), stream_(std::move(stream)), began_(began) {}
   const PeerInfo& peer() const noexcept override { return stream_->peer(); }
   std::unique_ptr<Stream> accept() override { return std::move(stream_); }
   void reject(const Error&) override { stream_.reset(); }
+  std::unique_ptr<ConnectionPlace> take_place() override { return std::move(place_); }
+  std::optional<TimePoint> handshake_began() const noexcept override { return began_; }
 
  private:
+  std::unique_ptr<ConnectionPlace> place_;
   std::unique_ptr<TlsStream> stream_;
+  const TimePoint began_;
 };
 
 class Handshakes;
@@ -63,8 +69,9 @@ struct Shared {
 // One connection until it is shown or refused.
 class ServerHandshake final : private Timer, private StreamEvents {
  public:
-  ServerHandshake(std::shared_ptr<Shared> shared, Handshakes& owner, std::unique_ptr<TlsStream> stream)
-      : shared_(std::move(shared)), owner_(owner), stream_(std::move(stream)) {
+  ServerHandshake(std::shared_ptr<Shared> shared, Handshakes& owner, std::unique_ptr<ConnectionPlace> place,
+                  TimePoint began, std::unique_ptr<TlsStream> stream)
+      : shared_(std::move(shared)), owner_(owner), place_(std::move(place)), began_(began), stream_(std::move(stream)) {
     shared_->underway.fetch_add(1, std::memory_order_relaxed);
   }
   ~ServerHandshake() {
@@ -78,7 +85,7 @@ class ServerHandshake final : private Timer, private StreamEvents {
   void begin() {
     Loop& loop = stream_->loop();
     if (shared_->options.handshake_timeout > Duration::zero()) {
-      loop.arm(*this, after(loop.now(), shared_->options.handshake_timeout));
+      loop.arm(*this, after(began_, shared_->options.handshake_timeout));
     }
     stream_->handshake([this](Result<void> done) { finish(std::move(done)); });
   }
@@ -100,6 +107,8 @@ class ServerHandshake final : private Timer, private StreamEvents {
 
   const std::shared_ptr<Shared> shared_;
   Handshakes& owner_;  // lives in shared_
+  std::unique_ptr<ConnectionPlace> place_;
+  const TimePoint began_;
   std::unique_ptr<TlsStream> stream_;
   std::list<std::unique_ptr<ServerHandshake>>::iterator self_;
 };
@@ -109,8 +118,10 @@ class Handshakes {
  public:
   explicit Handshakes(Loop& loop) : loop_(loop) {}
 
-  void add(std::shared_ptr<Shared> shared, std::unique_ptr<TlsStream> stream) {
-    all_.push_front(std::make_unique<ServerHandshake>(std::move(shared), *this, std::move(stream)));
+  void add(std::shared_ptr<Shared> shared, std::unique_ptr<ConnectionPlace> place, TimePoint began,
+           std::unique_ptr<TlsStream> stream) {
+    all_.push_front(
+        std::make_unique<ServerHandshake>(std::move(shared), *this, std::move(place), began, std::move(stream)));
     all_.front()->self_ = all_.begin();
     all_.front()->begin();
   }
@@ -135,10 +146,10 @@ void ServerHandshake::finish(Result<void> done) {
   Loop& loop = stream_->loop();
   if (!done) return refuse(done.error(), kRefusalLinger);
   loop.disarm(*this);
-  std::unique_ptr<TlsStream> stream = std::move(stream_);
+  auto incoming = std::make_unique<TlsIncoming>(std::move(stream_), std::move(place_), began_);
   const std::shared_ptr<Shared> shared = shared_;
   owner_.remove(*this);
-  shared->gate.deliver(std::make_unique<TlsIncoming>(std::move(stream)));
+  shared->gate.deliver(std::move(incoming));
 }
 
 void ServerHandshake::refuse(const Error& why, Linger linger) {
@@ -218,10 +229,17 @@ class TlsListener final : public Listener {
     if (shared->underway.load(std::memory_order_relaxed) >= shared->options.handshakes_max) {
       return refuse({ErrorCode::overloaded, "handshakes_max are under way", {}}, &ListenerCounters::handshakes_refused);
     }
+    std::unique_ptr<ConnectionPlace> place = incoming->take_place();
+    if (!place && shared->options.admit) {
+      auto admitted = shared->options.admit(incoming->peer().remote);
+      if (!admitted) return refuse(admitted.error(), &ListenerCounters::handshakes_refused);
+      place = *std::move(admitted);
+    }
     Result<tls::Connection> connection = shared->contexts->current(loop.now())->make_server();
     if (!connection) return refuse(connection.error(), &ListenerCounters::handshakes_failed);
+    const TimePoint began = incoming->handshake_began().value_or(loop.now());
     auto stream = std::make_unique<TlsStream>(incoming->accept(), *std::move(connection), shared->options.stream);
-    shared->by_loop.at(&loop)->add(shared, std::move(stream));
+    shared->by_loop.at(&loop)->add(shared, std::move(place), began, std::move(stream));
   }
 
   Loop& loop_;

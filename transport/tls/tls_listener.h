@@ -1,4 +1,5 @@
-// A listener that finishes the TLS handshake, on the connection's own loop, before it shows the connection.
+// A listener that finishes the TLS handshake, on the connection's own loop, before it shows the connection. It asks
+// ListenOptions::admit first.
 #pragma once
 
 #include <memory>

@@ -15,7 +15,7 @@ namespace wayport::transport {
 namespace {
 
 constexpr std::size_t kRecordBytes = 16 * 1024;
-// After a failure: how long our alert may take to leave.
+// After a failure: how long our alert may take to leave. After our end: how long the peer may take to end, too.
 constexpr Linger kAlertLinger{std::chrono::seconds(1)};
 
 using MemoryBio = std::unique_ptr<BIO, tls::Deleter<BIO_free_all>>;
@@ -330,6 +330,7 @@ void TlsStream::on_read_end() {
 }
 
 void TlsStream::on_closed(const CloseReason& reason) {
+  if (leaving_) leaving_->stop();
   if (!events_) {
     dead_ = std::make_unique<CloseReason>(reason);
     finish_handshake(std::unexpected(reason.error));
@@ -377,10 +378,22 @@ void TlsStream::on_turn_end() {
     events_->on_read_end();
     if (watch.dropped()) return;
   }
-  if (read_end_ && !tell_read_end_ && shutdown_sent_ && !closing_) {
-    fail({CloseReason::By::peer, {ErrorCode::peer_closed, "tls with " + peer_.remote_url() + " ended in order", {}}},
-         kAlertLinger);
-  }
+  if (read_end_ && !tell_read_end_ && shutdown_sent_ && !closing_ && !leaving_) leave();
+}
+
+// Both ends are said; sealed bytes may be queued in front of ours. The lower stream may end in order by itself before
+// the verdict.
+void TlsStream::leave() {
+  leaving_ = std::make_unique<QueueWatch>(*lower_, [this](QueueWatch::Verdict verdict) {
+    const std::string who = "tls with " + peer_.remote_url();
+    if (verdict == QueueWatch::Verdict::empty) {
+      return fail({CloseReason::By::peer, {ErrorCode::peer_closed, who + " ended in order", {}}}, kAlertLinger);
+    }
+    fail(CloseReason::local(ErrorCode::timed_out, who + ": of " + std::to_string(lower_->queued()) +
+                                                      " bytes up to our close_notify none left in " +
+                                                      format_duration(QueueWatch::kStallMax)),
+         {});
+  });
 }
 
 // --- output ---
@@ -429,6 +442,7 @@ void TlsStream::send_end() {
 
 void TlsStream::fail(CloseReason reason, Linger linger) {
   if (told_closed_) return;
+  if (leaving_) leaving_->stop();
   closing_ = true;
   plain_.clear();
   kept_.clear();

@@ -7,13 +7,16 @@
 // turns, and none of OpenSSL's (SSL_MODE_RELEASE_BUFFERS).
 //
 // The end: close_notify is the end of the stream. The lower stream's end without it is an error (`peer_closed`,
-// "truncated"), since anyone on the path can forge that. Half-closing works in both directions.
+// "truncated"), since anyone on the path can forge that. Half-closing works in both directions. Once both ends are
+// said, the stream closes when what is queued has left, however long that takes; a peer that takes no byte of it for
+// QueueWatch::kStallMax loses it (`timed_out`).
 #pragma once
 
 #include <functional>
 #include <memory>
 
 #include "wayport/transport/drop_watch.h"
+#include "wayport/transport/queue_watch.h"
 #include "wayport/transport/stream.h"
 #include "wayport/transport/tls/tls_bio.h"
 #include "wayport/transport/tls/tls_context.h"
@@ -37,6 +40,7 @@ class TlsStream final : public Stream, private StreamEvents, private TurnEnd, pr
   void read(bool on) override;
   Pressure write(Chain&& chain, bool message_end) override;
   std::size_t queued() const noexcept override { return plain_.size() + lower_->queued(); }
+  bool half_closes() const noexcept override { return lower_->half_closes(); }
   void shutdown_write() override;
   void close(CloseReason reason, Linger linger) override;
   void replace_events(StreamEvents& events) override;
@@ -64,6 +68,7 @@ class TlsStream final : public Stream, private StreamEvents, private TurnEnd, pr
   void hand_down();
   void send_end();
   void handle_broken(const std::string& reason);
+  void leave();
   void fail(CloseReason reason, Linger linger);
   void describe_peer();
   void schedule() { loop().at_turn_end(*this); }
@@ -74,6 +79,7 @@ class TlsStream final : public Stream, private StreamEvents, private TurnEnd, pr
   tls::Connection connection_;
   std::unique_ptr<Handshake> handshake_;  // until it is done and told
   std::unique_ptr<CloseReason> dead_;     // the lower stream closed before start()
+  std::unique_ptr<QueueWatch> leaving_;   // both ends were said
   Chain plain_;                           // written, not sealed
   Chain kept_;                            // shown, not consumed
   std::size_t queue_bytes_max_;

@@ -23,6 +23,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+using namespace std::chrono_literals;
+
 struct End {
   std::unique_ptr<TlsStream> stream;
   RecordingEvents events;
@@ -90,6 +92,33 @@ TEST_F(TlsStreamTest, Tls12TalksHalfClosesAndEndsInOrder) {
   loop.drain();
   EXPECT_EQ(client.events.received, "pong");
   EXPECT_TRUE(client.events.closed && server.events.closed);
+}
+
+// However slowly the peer reads after both ends were said; who takes nothing is given up.
+TEST_F(TlsStreamTest, AHalfClosedClientThatReadsSlowlyGetsTheWholeAnswer) {
+  for (const bool reads : {true, false}) {
+    client = {};
+    server = {};
+    connect();
+    client.stream->shutdown_write();
+    loop.drain();
+    ASSERT_EQ(server.events.read_ends, 1u);
+    client.stream->read(false);
+    // Each below high water, so that all of it is sealed.
+    server.stream->write(chain_of(std::string(250'000, 'x')), false);
+    loop.drain();
+    server.stream->write(chain_of(std::string(250'000, 'y')), false);
+    server.stream->shutdown_write();
+    loop.advance(20s);
+    EXPECT_FALSE(server.events.closed);
+    client.stream->read(reads);
+    loop.advance(11s);
+    ASSERT_TRUE(server.events.closed);
+    EXPECT_EQ(client.events.received.size(), reads ? 500'000u : 0u);
+    EXPECT_EQ(client.events.closed.has_value(), reads);
+    EXPECT_EQ(server.events.closed->error.code, reads ? ErrorCode::peer_closed : ErrorCode::timed_out)
+        << to_string(*server.events.closed);
+  }
 }
 
 TEST_F(TlsStreamTest, Tls12SessionsAreResumedMoreThanOnce) {

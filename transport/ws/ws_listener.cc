@@ -56,8 +56,9 @@ struct Shared {
 // One connection until its request is shown, or until it has read why it is refused.
 class Upgrade final : private Timer, private TurnEnd, private StreamEvents {
  public:
-  Upgrade(std::shared_ptr<Shared> shared, Upgrades& owner, std::unique_ptr<Stream> lower)
-      : shared_(std::move(shared)), owner_(owner), lower_(std::move(lower)) {
+  Upgrade(std::shared_ptr<Shared> shared, Upgrades& owner, std::unique_ptr<ConnectionPlace> place,
+          std::unique_ptr<Stream> lower)
+      : shared_(std::move(shared)), owner_(owner), place_(std::move(place)), lower_(std::move(lower)) {
     shared_->underway.fetch_add(1, std::memory_order_relaxed);
   }
   ~Upgrade() {
@@ -68,10 +69,11 @@ class Upgrade final : private Timer, private TurnEnd, private StreamEvents {
   Upgrade(const Upgrade&) = delete;
   Upgrade& operator=(const Upgrade&) = delete;
 
-  void begin() {
-    Loop& loop = lower_->loop();
+  // `began`: the first handshake of the connection, of whatever layer.
+  void begin(TimePoint began) {
+    began_ = began;
     if (shared_->options.handshake_timeout > Duration::zero()) {
-      loop.arm(*this, after(loop.now(), shared_->options.handshake_timeout));
+      lower_->loop().arm(*this, after(began, shared_->options.handshake_timeout));
     }
     lower_->start(*this);
   }
@@ -141,6 +143,8 @@ class Upgrade final : private Timer, private TurnEnd, private StreamEvents {
 
   const std::shared_ptr<Shared> shared_;
   Upgrades& owner_;  // lives in shared_
+  std::unique_ptr<ConnectionPlace> place_;
+  TimePoint began_{};
   std::unique_ptr<Stream> lower_;
   std::optional<ws::UpgradeRequest> request_;
   std::size_t scanned_ = 0;
@@ -153,12 +157,14 @@ class Upgrades {
  public:
   explicit Upgrades(Loop& loop) : loop_(loop) {}
 
-  void add(std::shared_ptr<Shared> shared, std::unique_ptr<Stream> lower) {
-    push(std::move(shared), std::move(lower)).begin();
+  void add(std::shared_ptr<Shared> shared, std::unique_ptr<ConnectionPlace> place, TimePoint began,
+           std::unique_ptr<Stream> lower) {
+    push(std::move(shared), std::move(place), std::move(lower)).begin(began);
   }
   // After the listener's end nobody waits for the answer to be read.
-  void refuse(std::shared_ptr<Shared> shared, std::unique_ptr<Stream> lower, int status) {
-    if (!over_) push(std::move(shared), std::move(lower)).begin_refused(status);
+  void refuse(std::shared_ptr<Shared> shared, std::unique_ptr<ConnectionPlace> place, std::unique_ptr<Stream> lower,
+              int status) {
+    if (!over_) push(std::move(shared), std::move(place), std::move(lower)).begin_refused(status);
   }
   // At turn end: one of its callbacks is on the stack.
   void remove(Upgrade& upgrade) {
@@ -174,8 +180,8 @@ class Upgrades {
   }
 
  private:
-  Upgrade& push(std::shared_ptr<Shared> shared, std::unique_ptr<Stream> lower) {
-    all_.push_front(std::make_unique<Upgrade>(std::move(shared), *this, std::move(lower)));
+  Upgrade& push(std::shared_ptr<Shared> shared, std::unique_ptr<ConnectionPlace> place, std::unique_ptr<Stream> lower) {
+    all_.push_front(std::make_unique<Upgrade>(std::move(shared), *this, std::move(place), std::move(lower)));
     all_.front()->self_ = all_.begin();
     return *all_.front();
   }
@@ -188,8 +194,13 @@ class Upgrades {
 // A request that waits to be decided.
 class WsIncoming final : public Incoming, private StreamEvents {
  public:
-  WsIncoming(std::shared_ptr<Shared> shared, std::unique_ptr<Stream> lower, ws::UpgradeRequest request)
-      : shared_(std::move(shared)), lower_(std::move(lower)), response_(ws::upgrade_response(request)) {
+  WsIncoming(std::shared_ptr<Shared> shared, std::unique_ptr<ConnectionPlace> place, TimePoint began,
+             std::unique_ptr<Stream> lower, ws::UpgradeRequest request)
+      : shared_(std::move(shared)),
+        place_(std::move(place)),
+        began_(began),
+        lower_(std::move(lower)),
+        response_(ws::upgrade_response(request)) {
     peer_ = ws_peer_info(lower_->peer(), shared_->ws.secure, std::move(request.http));
     lower_->replace_events(*this);
   }
@@ -211,8 +222,10 @@ class WsIncoming final : public Incoming, private StreamEvents {
     if (!lower_) return;
     Loop& loop = lower_->loop();
     std::unique_ptr<Stream> lower = std::move(lower_);
-    if (!dead_) shared_->by_loop.at(&loop)->refuse(shared_, std::move(lower), ws::status_of(why));
+    if (!dead_) shared_->by_loop.at(&loop)->refuse(shared_, std::move(place_), std::move(lower), ws::status_of(why));
   }
+  std::unique_ptr<ConnectionPlace> take_place() override { return std::move(place_); }
+  std::optional<TimePoint> handshake_began() const noexcept override { return began_; }
 
  private:
   std::size_t on_bytes(MutableBytes, bool) override { return 0; }
@@ -221,6 +234,8 @@ class WsIncoming final : public Incoming, private StreamEvents {
   void on_closed(const CloseReason& reason) override { dead_ = reason; }
 
   const std::shared_ptr<Shared> shared_;
+  std::unique_ptr<ConnectionPlace> place_;
+  const TimePoint began_;
   std::unique_ptr<Stream> lower_;
   std::string response_;
   PeerInfo peer_;
@@ -231,7 +246,8 @@ void Upgrade::on_turn_end() {
   if (refused_ || !lower_) return;
   lower_->loop().disarm(*this);
   const std::shared_ptr<Shared> shared = shared_;
-  auto incoming = std::make_unique<WsIncoming>(shared, std::move(lower_), *std::move(request_));
+  auto incoming =
+      std::make_unique<WsIncoming>(shared, std::move(place_), began_, std::move(lower_), *std::move(request_));
   owner_.remove(*this);
   shared->gate.deliver(std::move(incoming));
 }
@@ -303,14 +319,23 @@ class WsListener final : public Listener {
 
   static void begin(const std::shared_ptr<Shared>& shared, std::unique_ptr<Incoming> incoming) {
     Loop& loop = *Loop::current();
-    if (shared->underway.load(std::memory_order_relaxed) >= shared->options.handshakes_max) {
+    const auto refuse = [&](const Error& why) {
       shared->count(&ListenerCounters::handshakes_refused);
-      const Error why{ErrorCode::overloaded, "handshakes_max are under way", {}};
       shared->log.write(shared->log_limit, loop.now(), LogLevel::warning, "websocket upgrade not begun",
                         {{"peer", incoming->peer().remote_url()}, {"error", why.to_string()}});
-      return incoming->reject(why);
+      incoming->reject(why);
+    };
+    if (shared->underway.load(std::memory_order_relaxed) >= shared->options.handshakes_max) {
+      return refuse({ErrorCode::overloaded, "handshakes_max are under way", {}});
     }
-    shared->by_loop.at(&loop)->add(shared, incoming->accept());
+    std::unique_ptr<ConnectionPlace> place = incoming->take_place();
+    if (!place && shared->options.admit) {
+      auto admitted = shared->options.admit(incoming->peer().remote);
+      if (!admitted) return refuse(admitted.error());
+      place = *std::move(admitted);
+    }
+    const TimePoint began = incoming->handshake_began().value_or(loop.now());
+    shared->by_loop.at(&loop)->add(shared, std::move(place), began, incoming->accept());
   }
 
   Loop& loop_;

@@ -1,6 +1,7 @@
-// A listener that reads the upgrade, on the connection's own loop, before it shows the connection. Incoming::accept()
-// then answers 101, reject() with the status that the error means (handshake.h: status_of); both at any later time.
-// Until then nothing more is read from the client, and no time-out runs: who decides bounds the time it takes.
+// A listener that reads the upgrade, on the connection's own loop, before it shows the connection; where the layer
+// below did not ask ListenOptions::admit, this one does. Incoming::accept() then answers 101, reject() with the status
+// that the error means (handshake.h: status_of); both at any later time. Until then nothing more is read from the
+// client, and no time-out runs: who decides bounds the time it takes.
 #pragma once
 
 #include <memory>

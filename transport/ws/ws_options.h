@@ -9,8 +9,9 @@
 //                     messages are shown. 0: a byte stream; each turn's output leaves as messages of up to 64 KiB, and
 //                     message_end ends one as well
 //   ping=30s          after that long without a byte from the peer it is asked whether it lives (0: never)
-//   ping_timeout=20s  then it has so long to send something; else the stream closes with timed_out
-//   close_wait=10s    how long our side may go on writing after the peer's Close frame
+//   ping_timeout=20s  then it has so long to send something, from when the ping has left our queue; else the stream
+//                     closes with timed_out
+//   close_wait=10s    after the peer's Close frame: how long our side may let nothing leave before it ends
 // Dialing:
 //   protocol=NAME     sub-protocol to offer, best first; may be repeated
 //   origin=ORIGIN     the Origin header; none by default

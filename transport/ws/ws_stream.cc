@@ -11,12 +11,36 @@ using ws::CloseCode;
 using ws::FrameEvent;
 using ws::Opcode;
 
-// How long a Close frame may take to leave, and the peer to end the connection.
+// How long a Close frame for an error may take to leave, and in any case the peer to end the connection.
 constexpr Linger kCloseLinger{std::chrono::seconds(1)};
 
 void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
+
+// What leaves from some moment on: bytes of the lower stream's queue then, and of what was handed down since.
+struct WsStream::Output {
+  std::uint64_t handed;    // all of them
+  std::uint64_t gone = 0;  // of them, when last looked at
+
+  // Whether some left since the last look.
+  bool moved(std::uint64_t queued) {
+    const std::uint64_t before = std::exchange(gone, handed - std::min(handed, queued));
+    return gone > before;
+  }
+
+  // Of a ping that is due:
+  std::uint64_t ping_end = 0;  // bytes up to its last one; 0: not framed yet
+  bool in_queue = true;        // it was not seen to have left
+
+  // Whether the peer's time begins now: the ping has just left, or what is in front of it moves.
+  bool begins(std::uint64_t queued) {
+    if (!in_queue) return false;
+    const bool any = moved(queued);
+    in_queue = ping_end == 0 || gone < ping_end;
+    return any || !in_queue;
+  }
+};
 
 PeerInfo ws_peer_info(const PeerInfo& lower, bool secure, std::unique_ptr<const HttpRequest> http) {
   PeerInfo info;
@@ -58,6 +82,8 @@ WsStream::WsStream(std::unique_ptr<Stream> lower, Side side, const WsOptions& op
     lower_->replace_events(*this);
   }
 }
+
+WsStream::~WsStream() = default;
 
 // --- the consumer's side ---
 
@@ -242,7 +268,10 @@ void WsStream::handle_close(const FrameEvent& event) {
     return break_off(event.code, ws::reason_of(event.code, as_text(event.payload), peer_.remote_url()));
   }
   tell_read_end_ = true;
-  if (!close_sent_) loop().arm(*this, after(loop().now(), close_wait_));
+  if (!close_sent_) {
+    output_ = std::make_unique<Output>(Output{.handed = lower_->queued()});
+    loop().arm(*this, after(loop().now(), close_wait_));
+  }
   schedule();
 }
 
@@ -262,6 +291,7 @@ void WsStream::on_read_end() {
 
 void WsStream::on_closed(const CloseReason& reason) {
   loop().disarm(*this);
+  if (leaving_) leaving_->stop();
   if (!events_) {
     dead_ = std::make_unique<CloseReason>(reason);
     return;
@@ -283,9 +313,14 @@ void WsStream::on_turn_end() {
   if (closing_) return;
   frame_pending(false);
   if (!lower_pressed_ && !close_sent_) {
+    if (output_ && output_->ping_end == 0 && !read_end_) {
+      // With nothing in front of it, it leaves in this turn.
+      output_->in_queue = !framed_.empty() || lower_->queued() != 0;
+      frame(Opcode::ping, true, Chain());
+      output_->ping_end = output_->handed + framed_.size();
+    }
     if (pong_due_) frame(Opcode::pong, true, std::exchange(pong_, Chain()));
-    if (ping_due_) frame(Opcode::ping, true, Chain());
-    pong_due_ = ping_due_ = false;
+    pong_due_ = false;
   }
   if (shutdown_wanted_ && !close_sent_) send_close(read_end_ ? peer_code_ : CloseCode::normal, "");
   hand_down();
@@ -303,11 +338,24 @@ void WsStream::on_turn_end() {
     events_->on_read_end();
     if (watch.dropped()) return;
   }
-  if (read_end_ && !tell_read_end_ && close_sent_ && !closing_) {
-    fail({CloseReason::By::peer,
-          {ErrorCode::peer_closed, "websocket with " + peer_.remote_url() + " ended in order", {}}},
-         kCloseLinger);
-  }
+  if (read_end_ && !tell_read_end_ && close_sent_ && !closing_ && !leaving_) leave();
+}
+
+// Both Close frames are there; bytes may be queued in front of ours. The lower stream may end in order by itself before
+// the verdict.
+void WsStream::leave() {
+  loop().disarm(*this);
+  lower_->shutdown_write();
+  leaving_ = std::make_unique<QueueWatch>(*lower_, [this](QueueWatch::Verdict verdict) {
+    const std::string who = "websocket with " + peer_.remote_url();
+    if (verdict == QueueWatch::Verdict::empty) {
+      return fail({CloseReason::By::peer, {ErrorCode::peer_closed, who + " ended in order", {}}}, kCloseLinger);
+    }
+    fail(CloseReason::local(ErrorCode::timed_out, who + ": of " + std::to_string(lower_->queued()) +
+                                                      " bytes up to our close frame none left in " +
+                                                      format_duration(QueueWatch::kStallMax)),
+         {});
+  });
 }
 
 // --- liveness ---
@@ -320,30 +368,35 @@ void WsStream::on_timer() {
   if (closing_) return;
   if (read_end_) {
     if (close_sent_) return;
-    return break_off(peer_code_,
-                     {CloseReason::By::local,
-                      {ErrorCode::timed_out,
-                       "websocket with " + peer_.remote_url() + ": our side did not end within close_wait " +
-                           format_duration(close_wait_) + " of the peer's close frame",
-                       {}}});
+    if (output_->moved(lower_->queued())) return loop().arm(*this, after(loop().now(), close_wait_));
+    return break_off(
+        peer_code_, {CloseReason::By::local,
+                     {ErrorCode::timed_out,
+                      "websocket with " + peer_.remote_url() + ": our side did not end after the peer's close frame, " +
+                          "and nothing left within close_wait " + format_duration(close_wait_),
+                      {}}});
   }
   // Who does not read does not hear; and after our Close frame nothing may be asked.
   if (heard_ || !reading_ || close_sent_) {
-    heard_ = asked_ = false;
+    heard_ = false;
+    output_.reset();
     return arm_ping();
   }
-  if (asked_) {
+  if (!output_) {
+    output_ = std::make_unique<Output>(Output{.handed = lower_->queued()});
+    schedule();
+  } else if (!output_->begins(lower_->queued())) {
     count(counters_->ping_timeouts);
+    const std::string what = output_->in_queue
+                                 ? ": nothing came and nothing of what is queued left, with a ping due, within "
+                                 : ": nothing came after a ping within ";
     return break_off(CloseCode::policy_violation,
                      {CloseReason::By::local,
                       {ErrorCode::timed_out,
-                       "websocket with " + peer_.remote_url() + ": nothing came within ping_timeout " +
-                           format_duration(ping_timeout_) + " of a ping",
+                       "websocket with " + peer_.remote_url() + what + "ping_timeout " + format_duration(ping_timeout_),
                        {}}});
   }
-  asked_ = ping_due_ = true;
   loop().arm(*this, after(loop().now(), ping_timeout_));
-  schedule();
 }
 
 // --- output ---
@@ -394,6 +447,7 @@ void WsStream::send_close(CloseCode code, std::string_view text) {
 
 void WsStream::hand_down() {
   if (framed_.empty()) return;
+  if (output_) output_->handed += framed_.size();
   if (lower_->write(std::exchange(framed_, Chain())) == Pressure::high) lower_pressed_ = true;
 }
 
@@ -407,6 +461,7 @@ void WsStream::break_off(CloseCode code, CloseReason reason) {
 void WsStream::fail(CloseReason reason, Linger linger) {
   if (told_closed_) return;
   loop().disarm(*this);
+  if (leaving_) leaving_->stop();
   closing_ = true;
   pending_.clear();
   kept_.clear();

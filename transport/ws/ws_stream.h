@@ -4,13 +4,16 @@
 // header stays with the lower stream. Bytes that the consumer leaves at the end of a message are shown again with what
 // comes next. Writing: a turn's output is framed at its end. Servers move chunks, clients copy once to mask.
 //
-// The end: the peer's Close frame with 1000, 1001 or no code is the end of the stream; we may go on writing for
-// close_wait, then answer it. Other codes close the stream with what they mean (close_code.h). The lower stream's end
-// without a Close frame is an error (`peer_closed`, "truncated"). close() with a linger sends what is queued and a Close
-// frame; without, the connection is dropped (1006 at the peer).
+// The end: the peer's Close frame with 1000, 1001 or no code is the end of the stream; we may go on writing, and answer
+// it when we end, or when nothing left for close_wait. Once both Close frames are there, the stream closes when what is
+// queued has left, however long that takes; a peer that takes no byte of it for QueueWatch::kStallMax loses it
+// (`timed_out`). Other codes close the stream with what they mean (close_code.h). The lower stream's end without a
+// Close frame is an error (`peer_closed`, "truncated"). close() with a linger sends what is queued and a Close frame;
+// without, the connection is dropped (1006 at the peer).
 //
-// Bounds: of the peer's pings only the last one of a turn is answered, and none while our output does not leave. With
-// ping=0 an idle stream has no timer.
+// Bounds: of the peer's pings only the last one of a turn is answered, and none while our output does not leave. A ping
+// of ours waits until it does; ping_timeout begins when the ping has left the lower stream's queue, and again while
+// bytes leave that are queued in front of it. With ping=0 an idle stream has no timer.
 #pragma once
 
 #include <memory>
@@ -18,6 +21,7 @@
 #include <string>
 
 #include "wayport/transport/drop_watch.h"
+#include "wayport/transport/queue_watch.h"
 #include "wayport/transport/stream.h"
 #include "wayport/transport/ws/frames.h"
 #include "wayport/transport/ws/ws_counters.h"
@@ -43,7 +47,7 @@ class WsStream final : public Stream, private StreamEvents, private TurnEnd, pri
   WsStream(std::unique_ptr<Stream> lower, Side side, const WsOptions& options, const StreamOptions& stream,
            PeerInfo peer, ws::RandomSource* random, std::shared_ptr<WsCounters> counters,
            std::optional<CloseReason> dead = std::nullopt);
-  ~WsStream() override = default;
+  ~WsStream() override;
 
   void start(StreamEvents& events) override;
   void read(bool on) override;
@@ -57,6 +61,8 @@ class WsStream final : public Stream, private StreamEvents, private TurnEnd, pri
   unsigned scratch_depth() const noexcept override { return lower_->scratch_depth() + 1; }
 
  private:
+  struct Output;
+
   std::size_t on_bytes(MutableBytes bytes, bool message_end) override;
   void on_writable() override;
   void on_read_end() override;
@@ -77,15 +83,18 @@ class WsStream final : public Stream, private StreamEvents, private TurnEnd, pri
   void break_off(ws::CloseCode code, CloseReason reason);
   void schedule() { loop().at_turn_end(*this); }
   void arm_ping();
+  void leave();
 
   std::unique_ptr<Stream> lower_;
   StreamEvents* events_ = nullptr;
   ws::FrameReader reader_;
-  Chain pending_;                      // written, not framed
-  Chain framed_;                       // framed, not handed down
-  Chain kept_;                         // shown, not consumed
-  Chain pong_;                         // payload to answer a ping with
-  std::unique_ptr<CloseReason> dead_;  // the lower stream closed before start()
+  Chain pending_;                        // written, not framed
+  Chain framed_;                         // framed, not handed down
+  Chain kept_;                           // shown, not consumed
+  Chain pong_;                           // payload to answer a ping with
+  std::unique_ptr<CloseReason> dead_;    // the lower stream closed before start()
+  std::unique_ptr<Output> output_;       // a ping waits to be sent, or for its answer; or close_wait runs
+  std::unique_ptr<QueueWatch> leaving_;  // both Close frames are there
   ws::RandomSource* const random_;
   const std::shared_ptr<WsCounters> counters_;
   const Duration ping_;
@@ -103,9 +112,7 @@ class WsStream final : public Stream, private StreamEvents, private TurnEnd, pri
   bool show_again_ : 1 = false;
   bool read_end_ : 1 = false;  // the peer's Close frame came
   bool tell_read_end_ : 1 = false;
-  bool heard_ : 1 = false;     // from the peer, since the timer was armed
-  bool asked_ : 1 = false;     // a ping waits for its answer
-  bool ping_due_ : 1 = false;  // to be sent at turn end
+  bool heard_ : 1 = false;  // from the peer, since the timer was armed
   bool pong_due_ : 1 = false;
   bool open_message_ : 1 = false;  // a fragment was sent, and its message's end was not
   bool pressed_ : 1 = false;       // on_writable() is owed

@@ -49,6 +49,7 @@ class WsTest : public ::testing::Test {
     all.add("unix", std::make_shared<UnixTransport>());
     all.add("mem", std::make_shared<MemoryTransport>());
     all.add("drip", std::make_shared<MemoryTransport>(MemoryOptions{.show_bytes_max = 1}));
+    all.add("slow", std::make_shared<MemoryTransport>(MemoryOptions{.show_bytes_max = 32 * 1024}));
     listen_options.log = &log;
     listen_options.counters = &counters;
   }
@@ -88,9 +89,9 @@ class WsTest : public ::testing::Test {
            extra + "\r\n";
   }
   // A raw client past its upgrade.
-  void upgraded(const std::string& address = "ws+mem://x") {
+  void upgraded(const std::string& address = "ws+mem://x", const std::string& lower = "mem://x") {
     listening(address);
-    raw();
+    raw(lower);
     send(request());
     ASSERT_TRUE(until([&] { return !incoming.empty(); }));
     c.server = incoming[0]->accept();
@@ -247,6 +248,70 @@ TEST_F(WsTest, HalfCloseDeliversTheWholeAnswer) {
   EXPECT_EQ(client_events.read_ends, 1u);
 }
 
+// Bytes in front of our Close frame leave however long that takes, whoever's comes first.
+TEST_F(WsTest, AClientThatReadsSlowlyAfterBothClosesGetsTheWholeAnswer) {
+  for (const bool clients_first : {true, false}) {
+    RecordingEvents client, server;
+    auto made = connect_through(all, loop, "ws+slow://x");
+    ASSERT_TRUE(made) << made.error().to_string();
+    made->client->start(client);
+    made->server->start(server);
+    const std::string answer = pattern(5'000'000);
+    made->client->read(false);
+    if (clients_first) {
+      made->client->shutdown_write();
+      ASSERT_TRUE(until([&] { return server.read_ends == 1; }));
+    }
+    made->server->write(chain_of(answer));
+    made->server->shutdown_write();
+    loop.drain();
+    made->client->shutdown_write();
+    ASSERT_TRUE(until([&] { return server.read_ends == 1; }));
+    loop.advance(2s);
+    client.then_bytes = [&] { made->client->read(false); };
+    while (client.received.size() < answer.size()) {
+      const std::size_t before = client.received.size();
+      made->client->read(true);
+      loop.advance(500ms);
+      ASSERT_GT(client.received.size(), before)
+          << "clients_first=" << clients_first << " " << (server.closed ? to_string(*server.closed) : "");
+    }
+    made->client->read(true);
+    ASSERT_TRUE(until([&] { return client.closed && server.closed; })) << clients_first;
+    EXPECT_TRUE(client.received == answer);
+    EXPECT_EQ(client.read_ends, 1u);
+    EXPECT_EQ(server.closed->error.code, ErrorCode::peer_closed) << to_string(*server.closed);
+  }
+}
+
+TEST_F(WsTest, AClientThatTakesNothingAfterBothClosesIsGivenUp) {
+  connected();
+  c.client->read(false);
+  c.client->shutdown_write();
+  ASSERT_TRUE(until([&] { return server_events.read_ends == 1; }));
+  c.server->write(chain_of(pattern(1'000'000)));
+  c.server->shutdown_write();
+  loop.advance(29s);
+  EXPECT_FALSE(server_events.closed);
+  loop.advance(2s);
+  ASSERT_TRUE(server_events.closed);
+  EXPECT_EQ(server_events.closed->error.code, ErrorCode::timed_out);
+  EXPECT_THAT(to_string(*server_events.closed), HasSubstr("none left in 30s"));
+}
+
+TEST_F(WsTest, AClientThatKeepsTheConnectionAfterBothClosesIsLeftAfterASecond) {
+  upgraded();
+  send(masked(0x88, "\x03\xe8"));
+  ASSERT_TRUE(until([&] { return server_events.read_ends == 1; }));
+  c.server->shutdown_write();
+  ASSERT_TRUE(until([&] { return client_events.read_ends == 1; }));
+  loop.advance(900ms);
+  EXPECT_FALSE(server_events.closed);
+  loop.advance(200ms);
+  ASSERT_TRUE(server_events.closed);
+  EXPECT_THAT(to_string(*server_events.closed), HasSubstr("ended in order"));
+}
+
 TEST_F(WsTest, CloseReasonsTravelAsCloseCodes) {
   const struct {
     ErrorCode ours, theirs;
@@ -341,6 +406,19 @@ TEST_F(WsTest, ACloseIsAnsweredAfterCloseWaitAtTheLatest) {
   EXPECT_THAT(to_string(*server_events.closed), HasSubstr("close_wait 3s"));
 }
 
+TEST_F(WsTest, AnAnswerThatFlowsIsNotCutByCloseWait) {
+  connected("ws+mem://x?close_wait=3s");
+  c.client->shutdown_write();
+  for (int i = 0; i < 10; ++i) {
+    c.server->write(chain_of(pattern(1000)));
+    loop.advance(2s);
+    ASSERT_FALSE(server_events.closed) << to_string(*server_events.closed);
+  }
+  c.server->shutdown_write();
+  ASSERT_TRUE(until([&] { return client_events.closed && server_events.closed; }));
+  EXPECT_EQ(client_events.received.size(), 10'000u);
+}
+
 TEST_F(WsTest, OnlyTheLastPingOfATurnIsAnswered) {
   upgraded();
   std::string pings;
@@ -384,6 +462,43 @@ TEST_F(WsTest, SilentPeersAreAskedAndThenClosed) {
   ASSERT_TRUE(until([&] { return server_events.closed.has_value(); }));
   EXPECT_EQ(server_events.closed->error.code, ErrorCode::timed_out);
   EXPECT_EQ(ws->counters().ping_timeouts.load(), 1u);
+}
+
+// Its pings wait behind what it has not taken yet; that it takes some shows that it lives.
+TEST_F(WsTest, ASilentDownloaderLivesAsLongAsItTakesBytes) {
+  upgraded("ws+slow://x?ping=10s&ping_timeout=4s", "slow://x");
+  c.client->read(false);
+  c.server->write(chain_of(pattern(1'000'000)));
+  client_events.then_bytes = [&] { c.client->read(false); };
+  while (c.server->queued() != 0) {
+    loop.advance(1s);
+    ASSERT_FALSE(server_events.closed) << to_string(*server_events.closed);
+    c.client->read(true);
+  }
+  // The ping has left, and its answer has the whole time from then.
+  loop.advance(2900ms);
+  EXPECT_FALSE(server_events.closed);
+  client_events.then_bytes = nullptr;
+  c.client->read(true);
+  loop.drain();
+  EXPECT_TRUE(client_events.received.ends_with(std::string("\x89\0", 2)));
+  send(masked(0x8a, ""));
+  loop.advance(9s);
+  EXPECT_FALSE(server_events.closed);
+  loop.advance(10s);
+  EXPECT_EQ(close_code(), 1008u);
+}
+
+TEST_F(WsTest, APeerThatTakesNothingIsNoSilentDownloader) {
+  upgraded("ws+mem://x?ping=10s&ping_timeout=4s");
+  c.client->read(false);
+  c.server->write(chain_of(pattern(1'000'000)));
+  loop.advance(13'900ms);
+  EXPECT_FALSE(server_events.closed);
+  loop.advance(1200ms);
+  ASSERT_TRUE(server_events.closed);
+  EXPECT_EQ(server_events.closed->error.code, ErrorCode::timed_out);
+  EXPECT_THAT(to_string(*server_events.closed), HasSubstr("nothing of what is queued left"));
 }
 
 TEST_F(WsTest, PingKeepsAnIdleConnectionOfOursOpen) {
