@@ -1,9 +1,10 @@
 // Whatever comes to a listening socket, from whichever addresses, and however long its loop takes to clear up: the table
-// keeps its bounds, no two sessions stand at one address, an opener opens one session or none, and in the end everything
-// goes.
+// keeps its bounds, no two sessions stand at one address, an opener opens one session or none, those that nobody talks to
+// any more expire, and in the end everything goes.
 //
 // Input: two bytes of options and bounds, then one byte per step with its operands behind it; see the switch. If the first
 // is 255: the options of sessions instead.
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -113,6 +114,20 @@ class Listener final : public KcpTableHost, public KcpHost, public DatagramSink 
     }
     if (!batch_) settle();
     check();
+  }
+
+  // Nobody says anything any more: every session ends in bounded time, without running timers all the while.
+  void fall_silent() {
+    batch_ = false;
+    settle();
+    const TimePoint until = now_ + std::chrono::minutes(11);  // beyond idle_timeout
+    for (int runs = 0; wheel_.next_due() <= until; ++runs) {
+      WAYPORT_ASSERT(runs < 20'000, "timers run all the time");
+      now_ = std::max(now_, wheel_.next_due());
+      wheel_.expire(now_);
+      settle();
+    }
+    WAYPORT_ASSERT(sessions_.empty(), "a session of a silent peer expires");
   }
 
  private:
@@ -305,5 +320,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint8_t step = input.u8();
     listener.step(step, input);
   }
+  listener.fall_silent();
   return 0;
 }

@@ -29,6 +29,7 @@ Arq::Arq(const KcpOptions& options, PacketPool& pool, KcpCounters& counters, Ide
 
 Arq::~Arq() {
   for (Out& out : ring_) pool_.give(out.packet);
+  pool_.discharge(ring_.size() * sizeof(Out));
 }
 
 std::uint32_t Arq::ts(TimePoint now) const noexcept {
@@ -37,12 +38,15 @@ std::uint32_t Arq::ts(TimePoint now) const noexcept {
 }
 
 std::size_t Arq::memory_bytes() const noexcept {
-  return ring_.size() * sizeof(Out) + packet_bytes_ + received_.bytes_held() + received_.slots() * 24 +
+  return ring_.size() * sizeof(Out) + packet_bytes_ + received_.bytes_held() + received_.ring_bytes() +
          acks_.capacity() * sizeof(std::uint32_t);
 }
 
 void Arq::release_memory() {
-  if (end_ == una_) ring_ = {};
+  if (end_ == una_) {
+    pool_.discharge(ring_.size() * sizeof(Out));
+    ring_ = {};
+  }
   received_.release_memory();
   if (acks_.empty()) acks_.shrink_to_fit();
 }
@@ -81,16 +85,22 @@ bool Arq::has_room() const noexcept {
   return queued_bytes_ < options_.send_bytes_max && end_ - una_ < options_.send_segments_max;
 }
 
+bool Arq::grow_ring() {
+  const std::size_t size = std::max<std::size_t>(ring_.size() * 2, 8);
+  if (!pool_.charge(size * sizeof(Out))) return false;
+  std::vector<Out> larger(size);
+  for (std::uint32_t sn = una_; sn != end_; ++sn) larger[sn & (larger.size() - 1)] = at(sn);
+  pool_.discharge(ring_.size() * sizeof(Out));
+  ring_ = std::move(larger);
+  return true;
+}
+
 bool Arq::queue(Bytes bytes, std::uint8_t frg) {
-  Packet* const packet = pool_.copy(bytes);
+  const bool room = end_ - una_ < ring_.size() || grow_ring();
+  Packet* const packet = room ? pool_.copy(bytes) : nullptr;
   if (packet == nullptr) {
     counters_.memory_drops.add();
     return false;
-  }
-  if (end_ - una_ >= ring_.size()) {
-    std::vector<Out> larger(std::max<std::size_t>(ring_.size() * 2, 8));
-    for (std::uint32_t sn = una_; sn != end_; ++sn) larger[sn & (larger.size() - 1)] = at(sn);
-    ring_ = std::move(larger);
   }
   Out& out = at(end_);
   out = {};
@@ -167,7 +177,9 @@ std::size_t Arq::write(Bytes bytes, TimePoint now) {
 }
 
 Result<bool> Arq::write_message(Bytes message, TimePoint now) {
-  const std::size_t fragments = (message.size() + mss_ - 1) / mss_;
+  const std::size_t size = message.size();
+  const std::size_t cautious = cautious_ && end_ == una_ && size > kCautiousBytes ? kCautiousBytes : 0;
+  const std::size_t fragments = (size - cautious + mss_ - 1) / mss_ + (cautious == 0 ? 0 : 1);
   if (message.empty()) return fail(ErrorCode::invalid_argument, "kcp: an empty message cannot be sent");
   if (fragments > 255 || fragments > options_.send_segments_max || message.size() > options_.send_bytes_max)
     return fail(ErrorCode::too_large, "kcp: a message of " + std::to_string(message.size()) +
@@ -180,14 +192,15 @@ Result<bool> Arq::write_message(Bytes message, TimePoint now) {
   }
   const std::uint32_t begin = end_;
   for (std::size_t left = fragments; left-- > 0;) {
-    const Bytes piece = message.first(std::min(mss_, message.size()));
+    const bool is_cautious = cautious != 0 && left + 1 == fragments;
+    const Bytes piece = message.first(is_cautious ? cautious : std::min(mss_, message.size()));
     if (!queue(piece, static_cast<std::uint8_t>(left))) {
       while (end_ != begin) drop_last();  // no memory: none of it
       return false;
     }
     message = message.subspan(piece.size());
   }
-  counters_.bytes_sent.add(message.size());
+  counters_.bytes_sent.add(size);
   if (!options_.write_delay || end_ - una_ >= options_.send_window)
     send_due_ = true;
   else if (data_due_ == kNever)
@@ -327,7 +340,8 @@ void Arq::handle_ack(const Segment& segment, bool rebuilt, TimePoint now, Heard&
     counters_.refused_rtt.add();
     return;
   }
-  heard.fresh = heard.validated = true;
+  heard.fresh = true;
+  if (out.number > path_begins_ && difference(segment.ts, out.path_ts) >= 0) heard.validated = true;
   if (segment.ts == out.ts) {
     newest_acked_ = std::max(newest_acked_, out.number);
     // After a resend it is unknown which one was answered.

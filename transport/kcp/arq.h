@@ -59,7 +59,7 @@ class Arq {
   struct Heard {
     ParseEnd end = ParseEnd::whole;
     bool fresh = false;      // it said something new: data, or an acknowledgement of ours that only the peer can know
-    bool validated = false;  // an acknowledgement with the ts of one of our transmissions
+    bool validated = false;  // an acknowledgement with the ts of one of our transmissions on this path
   };
   // `rebuilt`: from FEC; says nothing about window and RTT, and counts only if every segment is in order.
   // `on_tell(const Segment&)` sees wins segments with a payload (the extension).
@@ -96,10 +96,13 @@ class Arq {
 
   // --- output ---
   // Sends what is due. False: the output had no room for all of it; call again.
+  // Goes on behind what found no room, as something smaller may.
   bool flush(TimePoint now, SegmentOutput& output);
   bool wants_flush(TimePoint now) const noexcept { return next_deadline() <= now; }
   // When flush() is to be called next; kNever while there is nothing to wait for.
   TimePoint next_deadline() const noexcept;
+  // The same without what was due at `tried`: for an output that refused it then, and still would.
+  TimePoint next_deadline_after(TimePoint tried) const noexcept;
 
   // Why it cannot go on: too many transmissions, or the peer broke a rule.
   const std::optional<Error>& failure() const noexcept { return failure_; }
@@ -113,7 +116,8 @@ class Arq {
   // amplification bound, and its acknowledgement validates the peer.
   static constexpr std::size_t kCautiousBytes = 16;
   void set_cautious(bool on) noexcept { cautious_ = on; }
-  TimePoint resend_deadline() const noexcept { return next_timeout_; }
+  // The peer's address changed: what was sent before validates nothing.
+  void begin_path() noexcept { path_begins_ = transmissions_; }
 
   // --- state, for people and tests ---
   Duration srtt() const noexcept { return srtt_; }
@@ -138,6 +142,7 @@ class Arq {
     Duration rto{0};
     std::uint32_t ts = 0;
     std::uint32_t first_ts = 0;
+    std::uint32_t path_ts = 0;                  // of the first transmission on this path
     std::uint32_t previous = 0, following = 0;  // sn, in the list of transmissions
     std::uint16_t transmissions = 0;
     std::uint8_t frg = 0;
@@ -158,6 +163,7 @@ class Arq {
 
   Out& at(std::uint32_t sn) noexcept { return ring_[sn & (ring_.size() - 1)]; }
   bool queue(Bytes bytes, std::uint8_t frg);
+  bool grow_ring();
   bool top_up(Bytes& bytes);
   void drop_last() noexcept;
   bool has_room() const noexcept;
@@ -189,6 +195,7 @@ class Arq {
   std::uint32_t first_ = 0, last_ = 0;  // list of transmissions, oldest first
   std::uint32_t listed_ = 0;
   std::uint64_t transmissions_ = 0;
+  std::uint64_t path_begins_ = 0;   // transmissions up to this one took another path
   std::uint64_t newest_acked_ = 0;  // transmission number
   std::size_t queued_bytes_ = 0;
   std::size_t packet_bytes_ = 0;  // of the pool

@@ -21,6 +21,21 @@ TimePoint Arq::next_deadline() const noexcept {
   return due;
 }
 
+TimePoint Arq::next_deadline_after(TimePoint tried) const noexcept {
+  TimePoint due = kNever;
+  for (const TimePoint one : {acks_due_, data_due_, probe_at_, paced_out_ ? pace_next_ : kNever, next_timeout_}) {
+    if (one > tried) due = std::min(due, one);
+  }
+  if (next_timeout_ > tried) return due;
+  std::uint32_t sn = first_;
+  for (std::uint32_t left = listed_; left != 0; --left) {
+    const Out& out = ring_[sn & (ring_.size() - 1)];
+    if (out.resend_at > tried) due = std::min(due, out.resend_at);
+    sn = out.following;
+  }
+  return due;
+}
+
 Segment Arq::control_header() noexcept {
   last_advertised_ = advertised();
   return {identity_.conv, kTellWindow, 0, last_advertised_, 0, 0, received_.next(), {}};
@@ -28,8 +43,8 @@ Segment Arq::control_header() noexcept {
 
 bool Arq::flush(TimePoint now, SegmentOutput& output) {
   if (failure_) return true;
-  if (!flush_controls(now, output)) return false;
-  return flush_data(now, output);
+  const bool controls = flush_controls(now, output);
+  return flush_data(now, output) && controls;
 }
 
 bool Arq::put_control(std::uint8_t cmd, std::uint32_t sn, std::uint32_t ts_echo, SegmentOutput& output) {
@@ -146,7 +161,7 @@ bool Arq::resend_timed_out(TimePoint now, SegmentOutput& output) {
   for (std::uint32_t left = listed_; left != 0; --left) {
     const std::uint32_t following = at(sn).following;
     Out& out = at(sn);
-    if (out.resend_at <= now && all) {
+    if (out.resend_at <= now) {
       if (out.transmissions >= dead_link_) {
         failure_ = Error{ErrorCode::timed_out,
                          "kcp: no acknowledgement after " + std::to_string(out.transmissions) +
@@ -178,7 +193,10 @@ bool Arq::transmit(std::uint32_t sn, Why why, TimePoint now, SegmentOutput& outp
   const std::size_t size = out.packet->size;
   std::byte* const to = output.room(kSegmentHeaderBytes + size);
   if (to == nullptr) return false;
-  out.ts = ts(now);
+  const std::uint32_t ts_now = ts(now);
+  // The echo of a ts that was also used before the path began proves nothing.
+  if (out.number <= path_begins_) out.path_ts = ts_now + (why != Why::first && out.ts == ts_now ? 1 : 0);
+  out.ts = ts_now;
   last_advertised_ = advertised();
   write_segment_header(to, {identity_.conv, kPush, out.frg, last_advertised_, out.ts, sn, received_.next(), {}}, size);
   std::memcpy(to + kSegmentHeaderBytes, out.packet->data(), size);

@@ -30,11 +30,11 @@ struct Parcel {
     Endpoint to;
     std::size_t bytes = 0;
     std::size_t size = 0;
+    std::uint32_t conv = 0;  // of an opened one
   };
   std::vector<std::byte> bytes;
   std::vector<Train> trains;
-  bool opened = false;  // one packet, decrypted, of session `conv`
-  std::uint32_t conv = 0;
+  bool opened = false;  // trains of one packet each, decrypted
 };
 constexpr MailboxOptions kParcelsMax{.messages_max = 256};
 // After the start with an inherited socket; a session of the predecessor has a socket of its own long before.
@@ -158,6 +158,14 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
     came_to_ = train.to;
     train.for_each([&](MutableBytes datagram) { table_.handle_datagram(train.from, datagram); });
   }
+  // At the end of whatever may have heard something for other parts.
+  void pass_on() {
+    for (auto* const parcels : {&outgoing_, &moved_}) {
+      for (auto& [part, parcel] : *parcels) {
+        if (!parcel.trains.empty()) send_parcel(*part, parcel);
+      }
+    }
+  }
   UdpSocket::Read receive(UdpSocket& udp, std::span<UdpTrain, UdpSocket::kTrainsMax> trains) {
     return udp.receive(loop().scratch(0), trains);
   }
@@ -175,15 +183,9 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
     ListenerLoop& host = hub_.host_of(train.from);
     if (&host == this) return handle_train(train);
     Parcel& parcel = outgoing_[&host];
-    if (parcel.bytes.size() + train.bytes.size() > Parcel::kBytesMax) send_parcel(host, parcel);
-    parcel.bytes.insert(parcel.bytes.end(), train.bytes.begin(), train.bytes.end());
-    parcel.trains.push_back({train.from, train.to, train.bytes.size(), train.size});
+    put(host, parcel, train.bytes, {train.from, train.to, train.bytes.size(), train.size});
   }
-  void after_read() override {
-    for (auto& [host, parcel] : outgoing_) {
-      if (!parcel.trains.empty()) send_parcel(*host, parcel);
-    }
-  }
+  void after_read() override { pass_on(); }
   void handle_socket_error(int) override { environment().counters.in_errors.add(); }
   std::pair<Endpoint, Endpoint> path_of(const KcpSession& session) override {
     const auto local = locals_.find(&session);
@@ -221,10 +223,9 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
       if (const auto found = hub_.convs.find(conv); found != hub_.convs.end()) owner = found->second;
     }
     if (owner == nullptr || owner == this) return false;
-    Parcel parcel{.bytes = {packet.begin(), packet.end()}, .trains = {{from, {}, packet.size(), packet.size()}}};
+    Parcel& parcel = moved_[owner];
     parcel.opened = true;
-    parcel.conv = conv;
-    send_parcel(*owner, parcel);
+    put(*owner, parcel, packet, {from, {}, packet.size(), packet.size(), conv});
     return true;
   }
   void send(const Endpoint& to, Bytes datagram) override { send_datagram(to, came_to_, datagram); }
@@ -236,12 +237,23 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
         const MutableBytes bytes = MutableBytes(parcel.bytes).subspan(at, train.bytes);
         at += train.bytes;
         if (parcel.opened) {
-          table_.handle_packet_of(parcel.conv, train.from, bytes, bytes.size());
+          table_.handle_packet_of(train.conv, train.from, bytes, bytes.size());
         } else {
           handle_train({train.from, train.to, bytes, train.size});
         }
       }
     }
+    pass_on();
+  }
+  // Into the parcel for another part, which leaves with pass_on(), or when it is full.
+  void put(ListenerLoop& to, Parcel& parcel, Bytes bytes, const Parcel::Train& train) {
+    if (parcel.bytes.size() + bytes.size() > Parcel::kBytesMax) {
+      const bool opened = parcel.opened;
+      send_parcel(to, parcel);
+      parcel.opened = opened;
+    }
+    parcel.bytes.insert(parcel.bytes.end(), bytes.begin(), bytes.end());
+    parcel.trains.push_back(train);
   }
   void send_parcel(ListenerLoop& to, Parcel& parcel) {
     std::unique_ptr<Mailbox<Parcel>>& box = boxes_[&to];
@@ -283,7 +295,8 @@ class ListenerLoop final : public KcpDriver, private KcpTableHost, private Mailb
   std::unordered_map<const KcpSession*, bool> sessions_;
   std::unordered_map<const KcpSession*, Endpoint> locals_;  // of wildcard sockets
   std::unordered_map<const KcpSession*, std::unique_ptr<Branch>> branches_;
-  std::map<ListenerLoop*, Parcel> outgoing_;
+  std::map<ListenerLoop*, Parcel> outgoing_;  // as they came
+  std::map<ListenerLoop*, Parcel> moved_;     // of sessions that another part has
   std::map<ListenerLoop*, std::unique_ptr<Mailbox<Parcel>>> boxes_;
   bool paused_ = false;
   bool stopped_ = false;
@@ -301,6 +314,7 @@ void Branch::on_fd(std::uint32_t) {
   std::array<UdpTrain, UdpSocket::kTrainsMax> trains;
   // Between its binding and its connecting it may have got what is not its session's: the table knows whose it is.
   for (const UdpTrain& train : part_.receive(*udp_, trains).trains) part_.handle_train(train);
+  part_.pass_on();
 }
 
 std::size_t ListenerLoop::leave_socket() {

@@ -43,7 +43,8 @@ struct KcpOptions {
   Duration probe_max = std::chrono::seconds(120);
   // Nothing heard for so long ends a session; zero: never. With the extension `liveness_timeout` rules.
   Duration idle_timeout = std::chrono::minutes(10);
-  Duration half_open_timeout = std::chrono::seconds(10);  // accepted, and no second datagram
+  // Accepted, and no second datagram; or silence while amplification_max holds data back.
+  Duration half_open_timeout = std::chrono::seconds(10);
   std::uint32_t amplification_max = 3;  // bytes out per byte in, until an accepted peer's address is validated
   // --- FEC: 0,0 none; data + parity <= 256 ---
   std::uint32_t fec_data = 0;

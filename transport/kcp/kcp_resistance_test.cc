@@ -3,14 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "wayport/transport/kcp/extension.h"
 #include "wayport/transport/kcp/kcp_table.h"
 #include "wayport/transport/kcp/testing/kcp_pair.h"
+#include "wayport/transport/kcp/testing/kcp_peers.h"
 
 namespace wayport::transport::kcp {
 namespace {
@@ -19,162 +20,6 @@ using namespace testing;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
-
-constexpr std::uint32_t kConv = 7;
-
-KcpOptions fast() {
-  KcpOptions options;
-  options.set_nodelay(true, 10, 2, true);
-  return options;
-}
-std::string segment(Segment fields, std::string_view payload = {}) {
-  std::string bytes(kSegmentHeaderBytes, '\0');
-  fields.conv = fields.conv == 0 ? kConv : fields.conv;
-  write_segment_header(reinterpret_cast<std::byte*>(bytes.data()), fields, payload.size());
-  return bytes + std::string(payload);
-}
-MutableBytes writable(std::string& text) { return {reinterpret_cast<std::byte*>(text.data()), text.size()}; }
-
-// A session whose peer is this test.
-struct Victim : KcpWorld {
-  explicit Victim(KcpOptions options = fast(), KcpSession::Role role = KcpSession::Role::dialer) : end(*this) {
-    links[0].loss = 1;
-    end.tap = &sent;
-    end.start(options, role, kConv);
-  }
-  void hear(std::string datagram) {
-    end.session->handle_datagram(writable(datagram));
-    end.flush();
-  }
-  void run(Duration time) {
-    const TimePoint until = now + time;
-    while (wheel.next_due() <= until) {
-      now = std::max(now, wheel.next_due());
-      wheel.expire(now);
-      if (end.flush_wanted) end.flush();
-    }
-    now = until;
-  }
-  void write(std::string_view text) {
-    end.write(text);
-    end.flush();
-  }
-  // The last push that was sent.
-  Segment last_push() const {
-    Segment found;
-    for (const std::string& datagram : sent) {
-      SegmentReader reader(as_bytes(datagram), kConv);
-      while (const auto one = reader.next()) {
-        if (one->cmd == kPush) found = *one;
-      }
-    }
-    return found;
-  }
-  KcpEnd end;
-  std::vector<std::string> sent;
-};
-
-// A listener with sessions, whose peers are this test.
-struct Listener : KcpWorld, KcpTableHost, KcpHost, DatagramSink {
-  explicit Listener(KcpTableOptions table_options = {}, KcpOptions options = fast(), std::string_view crypt = {})
-      : cipher(crypt.empty() ? nullptr : *make_cipher(crypt, as_bytes(key), PacketCipher::Seed{std::byte{1}})),
-        client_cipher(crypt.empty() ? nullptr : *make_cipher(crypt, as_bytes(key), PacketCipher::Seed{std::byte{2}})),
-        environment{pool, counters, cipher.get(), nullptr, [this] { return random(); }} {
-    table.emplace(*this, *this, environment, std::make_shared<KcpOptions>(options), table_options,
-                  KcpTable::Seed{random(), random()});
-  }
-  virtual ~Listener() = default;
-  struct Events final : KcpEvents {
-    void on_readable() override {
-      iovec pieces[8];
-      while (session->has_readable()) {
-        const ReceiveQueue::Readable readable = session->readable(pieces);
-        for (std::size_t i = 0; i < readable.pieces; ++i)
-          text.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
-        session->consume(readable.bytes);
-      }
-    }
-    void on_writable() override {}
-    void on_read_end() override {}
-    void on_closed(const CloseReason&) override { closed = true; }
-    KcpSession* session = nullptr;
-    std::string text;
-    bool closed = false;
-  };
-  TimePoint now() const noexcept override { return KcpWorld::now; }
-  void arm(Timer& timer, TimePoint due) override { wheel.arm(timer, due); }
-  void flush_soon(KcpSession& session) override { dirty.insert(&session); }
-  void on_session(KcpSession& session, const Endpoint& from) override {
-    opened.push_back(from);
-    if (accepts) table->accepted(session);
-    auto& events = all_events.emplace_back(std::make_unique<Events>());
-    events->session = &session;
-    session.set_events(*events);
-    last = &session;
-    if (!greeting.empty()) session.write(as_bytes(greeting));
-  }
-  void send(const Endpoint&, Bytes datagram) override { resets.emplace_back(as_text(datagram)); }
-  MutableBytes room(std::size_t size) override { return MutableBytes(buffer).first(size); }
-  void commit(std::size_t size) override {
-    bytes_out += size;
-    sent.emplace_back(as_text(Bytes(buffer).first(size)));
-  }
-  void settle() {
-    while (!dirty.empty()) {
-      KcpSession* const session = *dirty.begin();
-      dirty.erase(dirty.begin());
-      session->flush(*this);
-      if (session->closed()) {
-        dirty.erase(session);
-        if (last == session) last = nullptr;
-        table->remove(*session);
-      }
-    }
-  }
-  std::string wrap(const std::string& packet) {
-    if (!client_cipher) return packet;
-    std::string datagram =
-        std::string(client_cipher->head_bytes(), '\0') + packet + std::string(client_cipher->tail_bytes(), '\0');
-    client_cipher->seal(writable(datagram));
-    return datagram;
-  }
-  void hear_raw(const Endpoint& from, std::string datagram) {
-    table->handle_datagram(from, writable(datagram));
-    settle();
-  }
-  void hear(const Endpoint& from, const std::string& packet) { hear_raw(from, wrap(packet)); }
-  void run(Duration time) {
-    const TimePoint until = KcpWorld::now + time;
-    while (wheel.next_due() <= until) {
-      KcpWorld::now = std::max(KcpWorld::now, wheel.next_due());
-      wheel.expire(KcpWorld::now);
-      settle();
-    }
-    KcpWorld::now = until;
-  }
-  static Endpoint at(std::uint8_t host, std::uint16_t port = 1000, std::uint8_t net = 1) {
-    Endpoint endpoint;
-    endpoint.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, net, host};
-    endpoint.port = port;
-    return endpoint;
-  }
-
-  std::string key = std::string(16, 'k');
-  PacketPool pool;
-  KcpCounters counters;
-  std::unique_ptr<PacketCipher> cipher, client_cipher;
-  KcpEnvironment environment;
-  std::vector<std::unique_ptr<Events>> all_events;
-  std::optional<KcpTable> table;
-  std::set<KcpSession*> dirty;
-  std::array<std::byte, kDatagramBytesMax> buffer;
-  std::vector<Endpoint> opened;
-  std::vector<std::string> sent, resets;
-  std::string greeting;
-  KcpSession* last = nullptr;
-  std::uint64_t bytes_out = 0;
-  bool accepts = true;
-};
 
 TEST(KcpResists, Item01UnaBeyondWhatWasSent) {
   Victim victim;
@@ -257,6 +102,32 @@ TEST(KcpResists, Item05FragmentsThatDoNotCountDown) {
   EXPECT_EQ(reason({{1, 500}, {0, 501}}, 1000), ErrorCode::too_large);
 }
 
+// What an end that agreed on the extension is told.
+std::string tell(ExtensionKind kind, std::uint32_t value, std::uint64_t cookie) {
+  std::string bytes(kSegmentHeaderBytes + kExtensionPayloadBytes, '\0');
+  write_extension(reinterpret_cast<std::byte*>(bytes.data()), {.conv = kConv, .wnd = 32}, {kind, value, cookie});
+  return bytes;
+}
+
+TEST(KcpResists, Item05AnUnfinishedMessageBeforeAResetHoldsNothing) {
+  KcpOptions options = fast();
+  options.extension = ExtensionWish::ask;
+  Victim victim(options);
+  victim.hear(tell(ExtensionKind::hello, 0, 5));
+  ASSERT_TRUE(victim.end.session->extension_agreed());
+  victim.end.reading = false;
+  victim.hear(segment({.wnd = 32, .sn = 0}, "whole"));
+  victim.hear(segment({.frg = 1, .wnd = 32, .sn = 1}, "half"));
+  victim.hear(tell(ExtensionKind::close, 2, 5));
+  victim.hear(tell(ExtensionKind::reset, 0, 5));
+  victim.run(seconds(300));
+  EXPECT_EQ(victim.end.closes, 0);  // the reader comes later
+  victim.end.read();
+  victim.end.flush();
+  EXPECT_EQ(victim.end.received, "whole");
+  EXPECT_EQ(victim.end.closes, 1);
+}
+
 TEST(KcpResists, Item06EmptyPushes) {
   Victim victim;
   for (std::uint32_t sn = 0; sn < 100; ++sn) victim.hear(segment({.wnd = 32, .sn = sn}));
@@ -320,6 +191,60 @@ TEST(KcpResists, Item08SessionsOpenedBySpoofedDatagrams) {
   EXPECT_EQ(listener.pool.bytes_in_use(), 0u);
 }
 
+TEST(KcpResists, Item08AFarNumberMakesNoLongRing) {
+  KcpOptions session = fast();
+  session.receive_window = 65535;
+  Listener listener({}, session);
+  for (const std::uint32_t sn : {128u, 1024u, 65534u}) listener.hear(Listener::at(1), segment({.sn = sn}, "x"));
+  EXPECT_TRUE(listener.opened.empty());
+  EXPECT_EQ(listener.counters.opener_refused.read(), 3u);
+  // Nor does one behind an opener that came out of order, and what is too far is not acknowledged.
+  listener.hear(Listener::at(1), segment({.sn = 127}, "x") + segment({.sn = 65534}, "x"));
+  ASSERT_EQ(listener.opened.size(), 1u);
+  EXPECT_EQ(listener.last->arq().received().slots(), 128u);
+  EXPECT_LT(listener.last->memory_bytes(), 6000u);
+  EXPECT_EQ(listener.pool.bytes_charged(), listener.last->arq().received().ring_bytes());
+  ASSERT_EQ(listener.sent.size(), 1u);
+  EXPECT_EQ(listener.sent[0].size(), kSegmentHeaderBytes);
+  // How far ahead it may be grows with what has come.
+  const auto came = [&](std::uint32_t sn) {
+    const std::size_t before = listener.last->arq().received().slots();
+    listener.hear(Listener::at(1), segment({.sn = sn}, "x"));
+    return listener.last->arq().received().slots() != before;
+  };
+  EXPECT_FALSE(came(132));  // of 128 + 4
+  EXPECT_TRUE(came(131));
+  listener.run(seconds(601));
+  EXPECT_EQ(listener.table->size(), 0u);
+  EXPECT_EQ(listener.pool.bytes_charged(), 0u);
+}
+
+TEST(KcpResists, Item08RingsCountAgainstTheMemoryOfAll) {
+  const KcpOptions options = fast();
+  KcpCounters counters;
+  PacketPool pool({.bytes_max = 2000, .free_bytes_max = 0});
+  {
+    Arq arq(options, pool, counters, {.conv = kConv}, 1400);
+    ASSERT_TRUE(pool.charge(1000));
+    EXPECT_FALSE(pool.charge(1001));
+    // 128 slots are more than is left: the segment is not stored.
+    Arq::Heard heard =
+        arq.handle_datagram(as_bytes(segment({.sn = 31}, "x")), false, TimePoint(), [](const Segment&) {});
+    EXPECT_TRUE(heard.fresh);  // 32 slots
+    EXPECT_EQ(pool.bytes_charged(), 1000u + arq.received().ring_bytes());
+    EXPECT_EQ(arq.write(as_bytes("xx"), TimePoint()), 0u);
+    pool.discharge(1000);
+    EXPECT_EQ(arq.write(as_bytes("xx"), TimePoint()), 2u);
+    EXPECT_GT(pool.bytes_charged(), arq.received().ring_bytes());
+    ASSERT_TRUE(pool.charge(500));
+    heard = arq.handle_datagram(as_bytes(segment({.sn = 0}, "x") + segment({.sn = 32}, "x")), false, TimePoint(),
+                                [](const Segment&) {});
+    EXPECT_EQ(counters.memory_drops.read(), 2u);
+    pool.discharge(500);
+  }
+  EXPECT_EQ(pool.bytes_charged(), 0u);
+}
+
 TEST(KcpResists, Item08WhoIsOverAnyBoundPaysForItToo) {
   KcpTableOptions options;
   options.prefix_burst = 2;
@@ -374,6 +299,7 @@ TEST(KcpResists, Item09Amplification) {
   listener.run(seconds(60));
   EXPECT_LE(listener.bytes_out, 3 * opener.size());
   EXPECT_GT(listener.counters.amplification_holds.read(), 0u);
+  EXPECT_EQ(listener.table->size(), 0u);
   // Acknowledging what was sent lifts the bound; guessing does not.
   Listener talking;
   talking.greeting = listener.greeting;
@@ -390,6 +316,37 @@ TEST(KcpResists, Item09Amplification) {
   EXPECT_TRUE(talking.last->validated());
   talking.run(milliseconds(100));
   EXPECT_GT(talking.bytes_out, 20'000u);
+}
+
+TEST(KcpResists, Item09WhatIsHeldExpires) {
+  // A datagram of one byte, or two of them: the answer fits once and not again.
+  for (const std::uint32_t datagrams : {1u, 2u}) {
+    SCOPED_TRACE(datagrams);
+    Listener listener;
+    listener.greeting = std::string(40'000, 'g');
+    for (std::uint32_t sn = 0; sn < datagrams; ++sn)
+      listener.hear(Listener::at(1), segment({.wnd = 32, .sn = sn}, "x"));
+    listener.run(milliseconds(9990));
+    EXPECT_EQ(listener.table->size(), 1u);
+    EXPECT_FALSE(listener.last->validated());
+    listener.run(seconds(1));
+    EXPECT_EQ(listener.table->size(), 0u);
+    EXPECT_EQ(listener.counters.half_open_expired.read(), 1u);
+    EXPECT_LE(listener.bytes_out, 3 * 25 * datagrams);
+    EXPECT_LE(listener.counters.timer_runs.read(), 12u);
+  }
+}
+
+TEST(KcpResists, Item09AHeldSessionEndsItsLinger) {
+  Listener listener;
+  listener.greeting = std::string(40'000, 'g');
+  listener.hear(Listener::at(1), segment({.wnd = 32}, "x"));
+  listener.last->close(CloseReason::local(ErrorCode::local_closed, "done"), seconds(3));
+  listener.run(milliseconds(2990));
+  EXPECT_FALSE(listener.all_events[0]->closed);
+  listener.run(milliseconds(20));
+  EXPECT_TRUE(listener.all_events[0]->closed);
+  EXPECT_EQ(listener.table->size(), 0u);
 }
 
 TEST(KcpResists, Item09ResendsBeforeAndAfterValidationEnd) {
@@ -537,6 +494,34 @@ TEST(KcpResists, Item14FecExhaustionAndMisdirection) {
   victim.hear(parity);
   EXPECT_EQ(victim.end.received, "x");
   EXPECT_GT(victim.end.counters.fec_errors.read(), 0u);
+}
+
+TEST(KcpResists, Item14ARebuiltDatagramCountsWholeOrNotAtAll) {
+  KcpOptions options = fast();
+  options.fec_data = 2;
+  options.fec_parity = 1;
+  for (const std::uint32_t conv : {kConv, kConv + 1}) {
+    SCOPED_TRACE(conv);
+    Victim victim(options);
+    const auto code = *ReedSolomon::make(2, 1);
+    PacketPool pool;
+    FecEncoder encoder(*code, pool);
+    const auto seal = [&](const std::string& kcp) {
+      std::string packet = std::string(kFecHeaderBytes, '\0') + kcp;
+      encoder.seal_data(writable(packet), victim.now);
+      return packet;
+    };
+    victim.hear(seal(segment({.wnd = 32}, "x")));
+    // Lost, and of the right size; its second segment is of this session or of another.
+    (void)seal(segment({.wnd = 32, .sn = 1}, "y") + segment({.conv = conv, .wnd = 32, .sn = 2}, "z"));
+    std::string parity(encoder.parity_size(), '\0');
+    ASSERT_FALSE(parity.empty());
+    encoder.write_parity(writable(parity));
+    victim.hear(parity);
+    EXPECT_EQ(victim.end.counters.fec_recovered.read(), 1u);
+    EXPECT_EQ(victim.end.received, conv == kConv ? "xyz" : "x");
+    EXPECT_EQ(victim.end.counters.fec_errors.read(), conv == kConv ? 0u : 1u);
+  }
 }
 
 TEST(KcpResists, Item15OddDatagrams) {
@@ -693,6 +678,72 @@ TEST(KcpResists, Item19MigrationOnlyWithAuthenticatedPackets) {
   listener.run(seconds(4));
   listener.hear(Listener::at(1), segment({.wnd = 100, .sn = 3}, "x"));
   EXPECT_EQ(listener.table->endpoint_of(session), Listener::at(1));
+}
+
+TEST(KcpResists, Item19OnlyWhatWasSentOnTheNewPathValidatesIt) {
+  Listener listener({}, fast(), "aes-128-gcm");
+  const std::string filler(100, 'x');
+  listener.hear(Listener::at(1), segment({.wnd = 32}, filler));
+  KcpSession& session = *listener.last;
+  session.write(as_bytes("data"));
+  session.write(as_bytes("more"));
+  listener.settle();
+  const std::uint32_t old_ts = listener.last_push().ts;
+  // Within the same millisecond: the resent one cannot be told from the first by its ts.
+  listener.hear(Listener::at(2), segment({.wnd = 32, .sn = 1}, filler));
+  ASSERT_EQ(listener.table->endpoint_of(session), Listener::at(2));
+  listener.hear(Listener::at(2), segment({.cmd = kAck, .wnd = 32, .ts = old_ts}));
+  EXPECT_EQ(session.arq().unacknowledged(), 1u);
+  EXPECT_FALSE(session.validated());
+  listener.run(milliseconds(250));
+  const Segment resent = listener.last_push();
+  ASSERT_NE(resent.ts, old_ts);
+  listener.hear(Listener::at(2), segment({.cmd = kAck, .wnd = 32, .ts = resent.ts, .sn = resent.sn}));
+  EXPECT_TRUE(session.validated());
+
+  // Nor does a cookie that went to the old address.
+  KcpOptions options = fast();
+  options.extension = ExtensionWish::ask;
+  Listener agreeing({}, options, "aes-128-gcm");
+  agreeing.hear(Listener::at(1), segment({.wnd = 32, .ts = asking_ts(kConv)}, filler));
+  KcpSession& agreed = *agreeing.last;
+  agreeing.hear(Listener::at(1), tell(ExtensionKind::confirm, 0, agreed.extension_cookie()));
+  ASSERT_TRUE(agreed.extension_agreed());
+  EXPECT_TRUE(agreed.validated());
+  agreeing.hear(Listener::at(2), segment({.wnd = 32, .sn = 1}, filler));
+  agreeing.hear(Listener::at(2), tell(ExtensionKind::alive, 0, agreed.extension_cookie()));
+  EXPECT_EQ(agreeing.table->endpoint_of(agreed), Listener::at(2));
+  EXPECT_FALSE(agreed.validated());
+}
+
+TEST(KcpResists, Item19AMoveFromAValidatedPathGetsAFullDatagramASecondAndNoMore) {
+  Listener listener({}, fast(), "aes-128-gcm");
+  const std::string small(20, 'x');
+  listener.hear(Listener::at(1), segment({.wnd = 32}, small));
+  KcpSession& session = *listener.last;
+  session.write(as_bytes("data"));
+  listener.settle();
+  listener.hear(Listener::at(1), segment({.cmd = kAck, .wnd = 32, .ts = listener.last_push().ts}));
+  ASSERT_TRUE(session.validated());
+  session.write(as_bytes(std::string(30'000, 'g')));
+  listener.settle();
+  // Its address changes back and forth, faster than that.
+  std::uint64_t before = listener.bytes_out;
+  std::uint64_t heard = 0;
+  for (std::uint32_t sn = 1; sn <= 40; ++sn) {
+    const std::string datagram = listener.wrap(segment({.wnd = 32, .sn = sn}, small));
+    heard += datagram.size();
+    listener.hear_raw(Listener::at(static_cast<std::uint8_t>(2 + sn % 2)), datagram);
+    listener.run(milliseconds(5));
+  }
+  EXPECT_GT(listener.bytes_out - before, 1400u);
+  EXPECT_LE(listener.bytes_out - before, 3 * heard + 1400);
+  // Then it is silent: four full datagrams in all, and the end.
+  listener.run(seconds(30));
+  EXPECT_LE(listener.bytes_out - before, 3 * heard + 4 * 1400);
+  EXPECT_GT(listener.bytes_out - before, 3 * 1400u);
+  EXPECT_EQ(listener.table->size(), 0u);
+  EXPECT_EQ(listener.counters.half_open_expired.read(), 1u);
 }
 
 }  // namespace

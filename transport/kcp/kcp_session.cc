@@ -9,12 +9,12 @@
 namespace wayport::transport::kcp {
 namespace {
 
-constexpr Duration kHeldPoll = std::chrono::milliseconds(200);
 constexpr Duration kQuiet = std::chrono::seconds(5);
 constexpr std::uint32_t kHelloTries = 5;
 constexpr std::uint32_t kCloseTries = 12;
 constexpr Duration kAgreeWait = std::chrono::seconds(5);
 constexpr Duration kWriteRetry = std::chrono::milliseconds(100);
+constexpr Duration kGrantEvery = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -41,6 +41,27 @@ class KcpSession::Builder final : public SegmentOutput {
     return at;
   }
 
+  // What the last flush had no room for, and what finish() has made. False: the sink is full.
+  bool send_parity() {
+    if (!session_.encoder_) return true;
+    FecEncoder& encoder = *session_.encoder_;
+    while (const std::size_t size = encoder.parity_size()) {
+      if (cipher_head_ + size + tail_ > budget()) {
+        encoder.skip_parity();
+        break;
+      }
+      const MutableBytes whole = sink_.room(cipher_head_ + size + tail_);
+      if (whole.empty()) {
+        session_.blocked_ = true;
+        return false;
+      }
+      encoder.write_parity(whole.subspan(cipher_head_, size));
+      session_.environment_.counters.fec_parity.add();
+      send(whole.first(cipher_head_ + size + tail_));
+    }
+    return true;
+  }
+
   void finish() {
     if (datagram_.empty()) return;
     const MutableBytes whole = datagram_.first(head_ + used_ + tail_);
@@ -61,14 +82,12 @@ class KcpSession::Builder final : public SegmentOutput {
     }
     const std::size_t mtu = session_.options_->mtu;
     limit_ = mtu - head_ - tail_;
-    if (const std::uint64_t allowed = budget(); allowed < mtu) {
-      if (allowed < head_ + size + tail_) {
-        session_.held_ = true;
-        session_.environment_.counters.amplification_holds.add();
-        return false;
-      }
-      limit_ = allowed - head_ - tail_;
+    if (budget() < head_ + size + tail_ && !session_.grant_datagram(now_)) {
+      if (!std::exchange(session_.held_, true)) session_.environment_.counters.amplification_holds.add();
+      session_.held_at_ = now_;
+      return false;
     }
+    if (const std::uint64_t allowed = budget(); allowed < mtu) limit_ = allowed - head_ - tail_;
     datagram_ = sink_.room(mtu);
     used_ = 0;
     if (datagram_.empty()) session_.blocked_ = true;
@@ -77,27 +96,9 @@ class KcpSession::Builder final : public SegmentOutput {
 
   std::uint64_t budget() const noexcept {
     if (session_.role_ == Role::dialer || session_.validated_) return UINT64_MAX;
-    const std::uint64_t all = session_.bytes_in_ * session_.options_->amplification_max;
+    const std::uint64_t all =
+        std::max(session_.bytes_in_ * session_.options_->amplification_max, session_.granted_bytes_);
     return all > session_.bytes_out_ ? all - session_.bytes_out_ : 0;
-  }
-
-  bool send_parity() {
-    FecEncoder& encoder = *session_.encoder_;
-    while (const std::size_t size = encoder.parity_size()) {
-      if (cipher_head_ + size + tail_ > budget()) {
-        encoder.skip_parity();
-        break;
-      }
-      const MutableBytes whole = sink_.room(cipher_head_ + size + tail_);
-      if (whole.empty()) {
-        session_.blocked_ = true;
-        return false;
-      }
-      encoder.write_parity(whole.subspan(cipher_head_, size));
-      session_.environment_.counters.fec_parity.add();
-      send(whole.first(cipher_head_ + size + tail_));
-    }
-    return true;
   }
 
   void send(MutableBytes whole) {
@@ -236,10 +237,22 @@ void KcpSession::validate() noexcept {
 
 void KcpSession::restart_validation(std::size_t wire_bytes) noexcept {
   if (role_ != Role::accepted) return;
+  if (validated_) grants_ = options_->dead_link_unvalidated;
   validated_ = false;
+  moved_ = true;
   bytes_in_ = wire_bytes;
-  bytes_out_ = 0;
+  bytes_out_ = granted_bytes_ = 0;
   packets_in_ = 2;
+  arq_.begin_path();
+  arq_.set_cautious(true);
+}
+
+bool KcpSession::grant_datagram(TimePoint now) noexcept {
+  if (grants_ == 0 || now < grant_at_) return false;
+  --grants_;
+  grant_at_ = after(now, kGrantEvery);
+  granted_bytes_ = bytes_out_ + options_->mtu;
+  return true;
 }
 
 // --- extension ---
@@ -263,7 +276,7 @@ void KcpSession::handle_extension(const ExtensionMessage& message) {
   }
   if (!(agreed_ || hello_sent_) || message.cookie != cookie_) return;
   agree();
-  validate();  // the cookie was unpredictable, and went to that address
+  if (!moved_) validate();  // the cookie was unpredictable, and went to that address
   switch (message.kind) {
     case ExtensionKind::ask_alive:
       alive_due_ = true;
@@ -281,7 +294,8 @@ void KcpSession::handle_extension(const ExtensionMessage& message) {
       break;
     case ExtensionKind::reset:
       // What it had ended in order and is here was delivered: it is read first.
-      if (state_ == State::open && peer_end_ && !told_read_end_ && arq_.received().next() == *peer_end_)
+      if (state_ == State::open && peer_end_ && !told_read_end_ && arq_.received().next() == *peer_end_ &&
+          has_readable())
         peer_reset_ = true;
       else
         end_by_reset();
@@ -425,11 +439,12 @@ bool KcpSession::flush(DatagramSink& sink) {
   environment_.counters.flushes.add();
   const TimePoint now = host_.now();
   look_after_life(now);
-  blocked_ = false;
+  blocked_ = held_ = false;
   if (write_retry_at_ <= now) write_retry_at_ = kNever;
   Builder builder(*this, sink, now);
-  bool all = flush_extension(now, builder);
-  if (state_ != State::ended && !peer_reset_) all = all && arq_.flush(now, builder);
+  builder.send_parity();
+  flush_extension(now, builder);
+  if (state_ != State::ended && !peer_reset_) arq_.flush(now, builder);
   builder.finish();
   // After the builder: what it has opened is sent.
   if (arq_.failure()) end(CloseReason::local(arq_.failure()->code, arq_.failure()->detail));
@@ -437,7 +452,7 @@ bool KcpSession::flush(DatagramSink& sink) {
   tell();
   if (reset_due_ && !blocked_) {
     // It has ended since: the last that is sent.
-    all = flush_extension(now, builder) && all;
+    flush_extension(now, builder);
     builder.finish();
   }
   tell_closed();
@@ -446,7 +461,7 @@ bool KcpSession::flush(DatagramSink& sink) {
     return true;
   }
   rearm();
-  return all || !blocked_;
+  return !blocked_;
 }
 
 void KcpSession::look_after_life(TimePoint now) {
@@ -459,6 +474,14 @@ void KcpSession::look_after_life(TimePoint now) {
     counters.half_open_expired.add();
     end(CloseReason::local(ErrorCode::timed_out, "kcp: nothing after the first datagram within half_open_timeout = " +
                                                      format_duration(options_->half_open_timeout)));
+  } else if (held_ && arq_.unacknowledged() != 0 && silent_for(options_->half_open_timeout)) {
+    // The bound does not let it try again.
+    counters.half_open_expired.add();
+    end(CloseReason::local(ErrorCode::timed_out,
+                           "kcp: data is held by amplification_max, and nothing was heard within half_open_timeout = " +
+                               format_duration(options_->half_open_timeout)));
+  } else if (peer_reset_) {
+    // Its silence is known, and what is unread is the reader's.
   } else if (agreed_ && silent_for(options_->liveness_timeout)) {
     counters.idle_closes.add();
     end(CloseReason::local(ErrorCode::timed_out, "kcp: no sign of life within liveness_timeout = " +
@@ -498,6 +521,8 @@ void KcpSession::tell() {
     if (peer_reset_) end_by_reset();
     finish_if_done();
   }
+  // The rest of a message does not come any more.
+  if (peer_reset_ && !has_readable()) end_by_reset();
 }
 
 void KcpSession::tell_closed() {
@@ -510,17 +535,25 @@ void KcpSession::tell_closed() {
 
 TimePoint KcpSession::life_deadline() const noexcept {
   TimePoint due = std::min({linger_until_, tidy_at_, write_retry_at_});
+  // What was refused while held waits for the peer, not for time.
+  const auto unless_refused = [this](TimePoint at) { return held_ && at <= held_at_ ? kNever : at; };
   // Nothing is sent any more to a peer that is gone.
-  if (!peer_reset_) due = std::min(due, message_at_);
+  if (!peer_reset_) due = std::min(due, unless_refused(message_at_));
   // Whatever keeps it open after that asks for a flush by itself.
   if (state_ == State::open && !agreed_ && plain_end_at_ > host_.now()) due = std::min(due, plain_end_at_);
   const auto add = [&due](TimePoint from, Duration time) {
     if (time > Duration::zero()) due = std::min(due, after(from, time));
   };
   if (half_open()) add(created_, options_->half_open_timeout);
+  if (held_) {
+    if (arq_.unacknowledged() != 0) add(last_heard_, options_->half_open_timeout);
+    if (grants_ != 0) due = std::min(due, grant_at_);
+  }
+  if (peer_reset_) return due;
   if (agreed_) {
     add(last_heard_, options_->liveness_timeout);
-    if (!peer_reset_) add(std::max(last_heard_, asked_alive_at_), options_->keepalive);
+    if (options_->keepalive > Duration::zero())
+      due = std::min(due, unless_refused(after(std::max(last_heard_, asked_alive_at_), options_->keepalive)));
   } else {
     add(last_heard_, options_->idle_timeout);
   }
@@ -531,10 +564,8 @@ TimePoint KcpSession::next_deadline() const noexcept {
   if (told_closed_ || blocked_) return kNever;  // the driver calls flush()
   if (state_ == State::ended) return TimePoint::min();
   const TimePoint life = life_deadline();
-  // Held back until the peer shows itself: waking up would change nothing.
-  if (!held_) return peer_reset_ ? life : std::min(life, arq_.next_deadline());
-  // Waking up at once would change nothing.
-  return std::max(std::min(life, arq_.resend_deadline()), after(host_.now(), kHeldPoll));
+  if (peer_reset_) return life;
+  return std::min(life, held_ ? arq_.next_deadline_after(held_at_) : arq_.next_deadline());
 }
 
 void KcpSession::rearm() {
@@ -549,7 +580,7 @@ void KcpSession::on_timer() {
   armed_for_ = kNever;
   const TimePoint now = host_.now();
   if (tidy_at_ <= now) {
-    const bool quiet = now - last_heard_ >= kQuiet && arq_.unacknowledged() == 0;
+    const bool quiet = now - last_heard_ >= kQuiet && (arq_.unacknowledged() == 0 || peer_reset_);
     tidy_at_ = quiet ? kNever : after(now, kQuiet);
     if (quiet) release_memory();
   }

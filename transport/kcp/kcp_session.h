@@ -158,8 +158,9 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   const Arq& arq() const noexcept { return arq_; }
   const KcpOptions& options() const noexcept { return *options_; }
 
-  // The peer's address changed: it has to be validated anew before more than amplification_max times what came from
-  // there goes to it.
+  // The peer's address changed: it has to be validated anew, by what is sent from now on, before more than
+  // amplification_max times what came from there goes to it. Where the last path was validated, some full datagrams are
+  // allowed on top, at most one per second: what is outstanding cannot be cut smaller.
   void restart_validation(std::size_t wire_bytes) noexcept;
 
   // A datagram that ends a session which is remembered only by these; written to `to`, returns its size.
@@ -175,6 +176,7 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   void handle_extension(const ExtensionMessage& message);
   void agree();
   void validate() noexcept;
+  bool grant_datagram(TimePoint now) noexcept;
   bool flush_extension(TimePoint now, Builder& builder);
   void look_after_life(TimePoint now);
   void finish_if_done();
@@ -208,9 +210,14 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   TimePoint tidy_at_ = kNever;
   TimePoint write_retry_at_ = kNever;           // nothing under way whose end would ask for more, and no memory
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0;  // of the path, until it is validated
+  std::uint64_t granted_bytes_ = 0;             // of bytes_out_, allowed whatever came in
+  std::uint32_t grants_ = 0;                    // full datagrams that may yet be granted
+  TimePoint grant_at_ = TimePoint::min();       // not before
+  TimePoint held_at_{};
   std::uint32_t packets_in_ = 0;
   bool validated_ = false;
-  bool held_ = false;     // by the amplification bound
+  bool held_ = false;     // by the amplification bound: something due did not fit at held_at_
+  bool moved_ = false;    // the address has changed at least once
   bool blocked_ = false;  // by the sink
   bool wants_writable_ = false;
   bool write_ended_ = false;

@@ -184,7 +184,7 @@ TEST(KcpExtension, TheEndOfALingerIsHeardAsAResetAfterWhatWasDelivered) {
   EXPECT_EQ(pair.a.closes, 0);
   const std::uint64_t sent = pair.a.datagrams;
   EXPECT_EQ(pair.a.session->write(as_bytes("nobody hears this")), 17u);
-  pair.run(seconds(50));  // beyond keepalive
+  pair.run(seconds(70));  // beyond keepalive and liveness_timeout
   EXPECT_EQ(pair.a.datagrams, sent);
   pair.a.read();
   pair.run(milliseconds(100));
@@ -276,6 +276,100 @@ TEST(KcpSession, AFullSinkLosesNothing) {
   EXPECT_TRUE(pair.a.session->flush(pair.a));
   pair.run(seconds(5));
   EXPECT_EQ(pair.b.received.size(), 20'000u);
+}
+
+TEST(KcpSession, ASinkThatIsFullAfterAnyNumberOfDatagramsLosesNothing) {
+  KcpOptions options = fast();
+  options.fec_data = 3;
+  options.fec_parity = 2;
+  const std::string text(16'000, 'x');  // 12 segments: four whole groups with their parity, the last of all
+  for (std::size_t rooms = 0; rooms <= 20; ++rooms) {
+    SCOPED_TRACE(rooms);
+    KcpPair pair(options, {});
+    pair.a.rooms = rooms;
+    pair.a.write(text);
+    EXPECT_EQ(pair.a.session->flush(pair.a), rooms == 20);
+    EXPECT_EQ(pair.a.datagrams, rooms);
+    // The driver calls again when there is room: what is left leaves then, parity too.
+    pair.a.rooms = SIZE_MAX;
+    EXPECT_TRUE(pair.a.session->flush(pair.a));
+    EXPECT_EQ(pair.a.datagrams, 20u);
+    pair.run(seconds(5));
+    EXPECT_EQ(pair.b.received, text);
+  }
+}
+
+TEST(KcpSession, ALostDatagramDoesNotEndAnAnswerThatTheAmplificationBoundHolds) {
+  const std::string answer(5000, 'a');
+  KcpOptions options = fast();
+  options.stream_mode = true;
+  {
+    // The only acknowledgement of the first piece is lost.
+    KcpPair pair(options, {});
+    pair.a.write(std::string(100, 'q'));
+    ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.b.received.size() == 100; }));
+    pair.b.write(answer);
+    pair.links[0].loss = 1;
+    ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.a.received.size() == 16; }));
+    pair.settle();
+    pair.links[0].loss = 0;
+    pair.run(seconds(5));
+    EXPECT_EQ(pair.a.received, answer);
+  }
+  {
+    // The first piece is lost, and the request comes again before it is due again.
+    KcpPair pair(options, {});
+    pair.a.write(std::string(100, 'q'));
+    ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.b.received.size() == 100; }));
+    pair.links[1].loss = 1;
+    pair.b.write(answer);
+    pair.settle();
+    pair.links[1].loss = 0;
+    pair.run(seconds(5));
+    EXPECT_EQ(pair.a.received, answer);
+  }
+}
+
+TEST(KcpSession, ADownloadGoesOnAfterAMoveThatASmallDatagramTold) {
+  for (const bool lost : {false, true}) {
+    SCOPED_TRACE(lost);
+    KcpOptions options = fast();
+    options.stream_mode = true;
+    KcpPair pair(options, {});
+    pair.a.write("get");
+    const std::string file(200'000, 'f');
+    ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.b.received == "get"; }));
+    pair.b.write(file);
+    ASSERT_TRUE(pair.run_until(seconds(5), [&] { return pair.a.received.size() > 50'000; }));
+    ASSERT_TRUE(pair.b.session->validated());
+    // The old path is cut with all that is under way, and the dialer says one thing from elsewhere.
+    pair.flights = {};
+    pair.b.full = true;
+    pair.a.write(std::string(50, 'm'));
+    ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.b.received.size() == 53; }));
+    pair.b.session->restart_validation(74);
+    pair.b.full = false;
+    pair.links[1].loss = lost ? 1 : 0;
+    const std::uint64_t before = pair.b.bytes;
+    pair.b.flush();
+    EXPECT_LE(pair.b.bytes - before, 3u * 74 + options.mtu);
+    pair.links[1].loss = 0;
+    pair.run(seconds(20));
+    EXPECT_EQ(pair.a.received.size(), file.size());
+    EXPECT_TRUE(pair.b.session->validated());
+  }
+}
+
+TEST(KcpSession, AMessageIsCountedAndBeginsSmallForAnUnvalidatedPeer) {
+  KcpPair pair(fast(), {});
+  pair.a.write(std::string(100, 'q'));
+  ASSERT_TRUE(pair.run_until(seconds(1), [&] { return pair.b.received.size() == 100; }));
+  const std::string message(5000, 'm');
+  ASSERT_TRUE(*pair.b.session->write_message(as_bytes(message)));
+  pair.run(seconds(1));
+  EXPECT_EQ(pair.a.received, message);
+  EXPECT_THAT(pair.a.message_ends, ElementsAre(5000u));
+  EXPECT_EQ(pair.b.counters.bytes_sent.read(), 5000u);
 }
 
 TEST(KcpOptions, EachBoundOnBothSides) {

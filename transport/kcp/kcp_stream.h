@@ -35,6 +35,7 @@ class KcpStream final : public Stream, private KcpEvents, private TurnEnd, priva
   void read(bool on) override;
   Pressure write(Chain&& chain, bool message_end) override;
   std::size_t queued() const noexcept override { return out_.size(); }
+  bool half_closes() const noexcept override { return session_ && session_->extension_agreed(); }
   void shutdown_write() override;
   void close(CloseReason reason, Linger linger) override;
   void replace_events(StreamEvents& events) override;

@@ -75,7 +75,8 @@ KcpTable::Opener KcpTable::look(Bytes packet) const noexcept {
   SegmentReader reader(packet, opener.conv);
   const std::optional<Segment> first = reader.next();
   if (!first || first->cmd != kPush || first->payload.empty() || first->una != 0) return opener;
-  opener.push_in_window = first->sn < session_options_->receive_window;
+  // A session takes no more before something came in order.
+  opener.push_in_window = first->sn < std::min(session_options_->receive_window, ReceiveQueue::kAheadMin);
   opener.push_zero = first->sn == 0;
   return opener;
 }

@@ -122,8 +122,8 @@ class KcpTable {
   };
   struct Opener {
     std::uint32_t conv = 0;
-    bool readable = false;  // a conv could be read
-    bool push_in_window = false;
+    bool readable = false;        // a conv could be read
+    bool push_in_window = false;  // the first that a session takes
     bool push_zero = false;
   };
   Opener look(Bytes packet) const noexcept;

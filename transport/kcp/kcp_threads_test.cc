@@ -158,6 +158,51 @@ TEST_F(KcpThreads, ASessionIsFoundWhenItMovesToAnAddressOfAnotherLoops) {
   EXPECT_TRUE(run_until(home, [&] { return counter("CurrEstab") == 0; }));
 }
 
+// Counts what comes; owns itself, on its loop.
+struct Sink final : StreamEvents {
+  Sink(std::unique_ptr<Stream> which, std::atomic<std::size_t>& bytes) : stream(std::move(which)), count(bytes) {
+    stream->start(*this);
+  }
+  std::size_t on_bytes(MutableBytes bytes, bool) override {
+    count += bytes.size();
+    return bytes.size();
+  }
+  void on_writable() override {}
+  void on_read_end() override {}
+  void on_closed(const CloseReason&) override { delete this; }
+  std::unique_ptr<Stream> stream;
+  std::atomic<std::size_t>& count;
+};
+
+TEST_F(KcpThreads, AnUploadThatMovedLosesNothingBetweenTheLoops) {
+  const std::string parameters =
+      "?mode=normal&sndwnd=1024&rcvwnd=1024&idle_timeout=3s"
+      "&crypt=aes-128-gcm&key=000102030405060708090a0b0c0d0e0f";
+  std::atomic<std::size_t> received{0};
+  auto made = all.listen(home, *Address::parse("kcp://127.0.0.1:0" + parameters), options);
+  ASSERT_TRUE(made) << made.error().to_string();
+  const std::unique_ptr<Listener> listener = *std::move(made);
+  listener->start([&received](std::unique_ptr<Incoming> incoming) { new Sink(incoming->accept(), received); });
+  LossyLink link(home, *SocketAddress::from_ip("127.0.0.1", listener->address().port()));
+  DialOutcome dial;
+  dial_into(dial, all, home, "kcp://127.0.0.1:" + std::to_string(link.port()) + parameters);
+  ASSERT_TRUE(run_until(home, [&] { return dial.done(); }));
+  End end;
+  end.begin(std::move(**dial.result));
+  // Each time to an address of the same loop or of the other.
+  std::size_t sent = 0;
+  for (int move = 0; move < 8; ++move) {
+    end.write(std::string(1 << 20, 'm'));
+    sent += 1 << 20;
+    ASSERT_TRUE(run_until(home, [&] { return received == sent; }, 60s)) << move;
+    link.rebind();
+  }
+  EXPECT_GE(counter("PathChanges"), 7u);
+  EXPECT_EQ(counter("LoopDrops"), 0u);
+  end.stream->close(CloseReason::local(ErrorCode::local_closed, ""));
+  EXPECT_TRUE(run_until(home, [&] { return counter("CurrEstab") == 0; }));
+}
+
 TEST_F(KcpThreads, FinishWaitsForEveryLoop) {
   auto listener = listen(kFast);
   echo_many(kFast, listener->address().port(), 10);

@@ -35,7 +35,7 @@ void unpoison([[maybe_unused]] Packet* packet) noexcept {
 }  // namespace
 
 PacketPool::~PacketPool() {
-  WAYPORT_ASSERT(in_use_ == 0, "a packet pool is destroyed before the sessions that use it");
+  WAYPORT_ASSERT(in_use_ == 0 && charged_ == 0, "a packet pool is destroyed before the sessions that use it");
   for (Packet* packet : free_) {
     while (packet != nullptr) {
       Packet* const next = packet->next;
@@ -45,11 +45,20 @@ PacketPool::~PacketPool() {
   }
 }
 
+bool PacketPool::charge(std::size_t bytes) noexcept {
+  if (in_use_ + charged_ + bytes > options_.bytes_max) {
+    ++refused_;
+    return false;
+  }
+  charged_ += bytes;
+  return true;
+}
+
 Packet* PacketPool::take(std::size_t room) noexcept {
   const std::size_t index = static_cast<std::size_t>(std::ranges::lower_bound(kRooms, room) - kRooms.begin());
   WAYPORT_ASSERT(index < kRooms.size(), "larger than a datagram");
   const std::size_t cost = sizeof(Packet) + kRooms[index];
-  if (in_use_ + cost > options_.bytes_max) {
+  if (in_use_ + charged_ + cost > options_.bytes_max) {
     ++refused_;
     return nullptr;
   }

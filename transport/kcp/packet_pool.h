@@ -2,7 +2,8 @@
 //
 // Blocks come in six sizes and are allocated by the length that is really needed; free ones are kept for reuse, so
 // steady traffic allocates nothing. take() gives null when the bound is reached: a receiver then drops the segment (it
-// is not acknowledged and comes again), a writer is pushed back. Not thread-safe; outlives what it gave.
+// is not acknowledged and comes again), a writer is pushed back. The rings of the sessions count against the same
+// bound. Not thread-safe; outlives what it gave.
 #pragma once
 
 #include <array>
@@ -25,7 +26,7 @@ struct Packet {
 class PacketPool {
  public:
   struct Options {
-    std::size_t bytes_max = 256u << 20;     // in use, by all sessions together
+    std::size_t bytes_max = 256u << 20;     // in use and charged, by all sessions together
     std::size_t free_bytes_max = 8u << 20;  // kept for reuse; more goes back to the system
   };
   explicit PacketPool(Options options) noexcept : options_(options) {}
@@ -40,7 +41,12 @@ class PacketPool {
   Packet* copy(Bytes bytes) noexcept;
   void give(Packet* packet) noexcept;  // null is fine
 
-  std::size_t bytes_in_use() const noexcept { return in_use_; }
+  // Memory that the caller allocates itself; false at the bound.
+  bool charge(std::size_t bytes) noexcept;
+  void discharge(std::size_t bytes) noexcept { charged_ -= bytes; }
+
+  std::size_t bytes_in_use() const noexcept { return in_use_; }  // of packets
+  std::size_t bytes_charged() const noexcept { return charged_; }
   std::uint64_t refused() const noexcept { return refused_; }
   static std::size_t cost(const Packet& packet) noexcept { return sizeof(Packet) + packet.room; }
 
@@ -49,6 +55,7 @@ class PacketPool {
   Options options_;
   std::array<Packet*, kRooms.size()> free_{};
   std::size_t in_use_ = 0;
+  std::size_t charged_ = 0;
   std::size_t free_bytes_ = 0;
   std::uint64_t refused_ = 0;
 };

@@ -17,21 +17,27 @@ void ReceiveQueue::clear() noexcept {
   held_ = bytes_held_ = 0;
 }
 
-void ReceiveQueue::make_room(std::uint32_t sn) {
+bool ReceiveQueue::make_room(std::uint32_t sn) {
   const std::size_t wanted = std::bit_ceil<std::size_t>(sn - read_ + 1);
-  if (wanted <= slots_.size()) return;
-  std::vector<Slot> larger(std::max<std::size_t>(wanted, 8));
+  if (wanted <= slots_.size()) return true;
+  const std::size_t size = std::max<std::size_t>(wanted, 8);
+  if (!pool_.charge(size * sizeof(Slot))) return false;
+  std::vector<Slot> larger(size);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const std::uint32_t old = read_ + static_cast<std::uint32_t>(i);
     larger[old & (larger.size() - 1)] = at(old);
   }
+  pool_.discharge(ring_bytes());
   slots_ = std::move(larger);
+  return true;
 }
 
 ReceiveQueue::Put ReceiveQueue::put(std::uint32_t sn, std::uint8_t frg, Bytes payload) {
   if (difference(sn, next_) < 0) return Put::duplicate;
-  if (static_cast<std::uint32_t>(difference(sn, next_)) >= options_.window || violation_) return Put::beyond_window;
-  make_room(sn);
+  const auto ahead = static_cast<std::uint32_t>(difference(sn, next_));
+  if (ahead >= options_.window || ahead >= kAheadMin + kAheadPerSegment * stored_ || violation_)
+    return Put::beyond_window;
+  if (!make_room(sn)) return Put::no_memory;
   Slot& slot = at(sn);
   if (slot.stored) return Put::duplicate;
   if (!payload.empty()) {
@@ -42,6 +48,7 @@ ReceiveQueue::Put ReceiveQueue::put(std::uint32_t sn, std::uint8_t frg, Bytes pa
   slot.stored = true;
   slot.frg = frg;
   ++held_;
+  ++stored_;
   if (sn == next_) advance();
   return Put::stored;
 }

@@ -3,8 +3,10 @@
 //   read_ .. next_               in order, waiting for the reader      (takes from the advertised window)
 //   next_ .. next_ + window      out of order, as far as it arrived
 //
-// At most 2 x window slots and as many packets, which are as long as their bytes need. Fragments must count down by
-// one; what breaks that rule, or a message above its bound, is a violation, after which nothing is taken.
+// At most 2 x window slots and as many packets, which are as long as their bytes need; the ring counts against the
+// pool's bound, too. How far ahead of next_ a segment may be grows with what has come (kAheadMin), so that a few small
+// datagrams do not make a long ring. Fragments must count down by one; what breaks that rule, or a message above its
+// bound, is a violation, after which nothing is taken.
 #pragma once
 
 #include <sys/uio.h>
@@ -29,11 +31,18 @@ class ReceiveQueue {
     std::size_t message_bytes_max = 1u << 20;
     std::uint32_t first_sn = 0;
   };
+  // Segments ahead of next(): so many at first, and kAheadPerSegment more for each that was stored. ikcp assumes a window
+  // of 128 before it hears of another.
+  static constexpr std::uint32_t kAheadMin = 128;
+  static constexpr std::uint32_t kAheadPerSegment = 4;
   enum class Put : std::uint8_t { stored, duplicate, beyond_window, no_memory };
 
   ReceiveQueue(PacketPool& pool, Options options) noexcept
       : pool_(pool), options_(options), read_(options.first_sn), next_(options.first_sn) {}
-  ~ReceiveQueue() { clear(); }
+  ~ReceiveQueue() {
+    clear();
+    release_memory();
+  }
   ReceiveQueue(const ReceiveQueue&) = delete;
   ReceiveQueue& operator=(const ReceiveQueue&) = delete;
 
@@ -64,9 +73,12 @@ class ReceiveQueue {
   void clear() noexcept;
   // Gives the ring back while nothing is held.
   void release_memory() noexcept {
-    if (held_ == 0) slots_ = {};
+    if (held_ != 0) return;
+    pool_.discharge(ring_bytes());
+    slots_ = {};
   }
   std::size_t slots() const noexcept { return slots_.size(); }
+  std::size_t ring_bytes() const noexcept { return slots_.size() * sizeof(Slot); }
 
  private:
   struct Slot {
@@ -78,7 +90,7 @@ class ReceiveQueue {
     bool ends_message = false;  // counted in messages_
   };
   Slot& at(std::uint32_t sn) noexcept { return slots_[sn & (slots_.size() - 1)]; }
-  void make_room(std::uint32_t sn);
+  bool make_room(std::uint32_t sn);  // false: the pool's bound is reached
   void advance();
   void drop_empty() noexcept;
   void free_first() noexcept;
@@ -93,6 +105,7 @@ class ReceiveQueue {
   std::optional<std::uint8_t> expected_frg_;  // inside a message
   std::size_t held_ = 0;                      // slots in use
   std::size_t bytes_held_ = 0;
+  std::uint64_t stored_ = 0;  // segments, ever
   std::optional<Error> violation_;
   std::vector<Slot> slots_;  // a power of two
 };

@@ -47,7 +47,11 @@ struct KcpEnd final : KcpHost, KcpEvents, DatagramSink {
   void arm(Timer& timer, TimePoint due) override;
   void flush_soon(KcpSession&) override { flush_wanted = true; }
   // DatagramSink
-  MutableBytes room(std::size_t size) override { return full ? MutableBytes() : MutableBytes(buffer).first(size); }
+  MutableBytes room(std::size_t size) override {
+    if (full || rooms == 0) return {};
+    --rooms;
+    return MutableBytes(buffer).first(size);
+  }
   void commit(std::size_t size) override;
   // KcpEvents
   void on_readable() override {
@@ -87,7 +91,13 @@ struct KcpEnd final : KcpHost, KcpEvents, DatagramSink {
   }
   void flush() {
     flush_wanted = false;
-    if (session && !session->closed()) session->flush(*this);
+    if (session && !session->closed()) blocked = !session->flush(*this);
+  }
+  // Room again, which a driver tells those that found none.
+  void resume() {
+    full = false;
+    rooms = SIZE_MAX;
+    if (std::exchange(blocked, false)) flush();
   }
 
   KcpWorld& world;
@@ -104,7 +114,8 @@ struct KcpEnd final : KcpHost, KcpEvents, DatagramSink {
   std::vector<std::string>* tap = nullptr;  // keeps a copy of what is sent
   std::optional<CloseReason> closed;
   int closes = 0, read_ends = 0, writable = 0;
-  bool reading = true, flush_wanted = false, full = false;
+  bool reading = true, flush_wanted = false, full = false, blocked = false;
+  std::size_t rooms = SIZE_MAX;  // datagrams until it is full
   std::uint64_t datagrams = 0, bytes = 0;
 };
 
