@@ -195,6 +195,7 @@ void Relay::pass_end(Leg& from) {
   if (!first_end_) {
     first_end_ = from.side;
     first_end_at_ = loop_.now();
+    judge_activity(*first_end_at_);
     arm();
   }
   Leg& to = other(from);
@@ -274,9 +275,7 @@ void Relay::finish() {
 // --- time ---
 
 void Relay::arm() {
-  TimePoint due = kNever;
-  if (first_end_at_ && options_.linger > Duration::zero()) due = after(*first_end_at_, options_.linger);
-  if (options_.idle > Duration::zero()) due = std::min(due, after(last_activity_, options_.idle));
+  TimePoint due = std::min(linger_due(), idle_due());
   for (const Leg& leg : legs_) due = std::min(due, message_due(leg));
   if (due != kNever) loop_.arm(*this, due);
 }
@@ -286,16 +285,23 @@ TimePoint Relay::message_due(const Leg& leg) const {
   return after(*leg.message_began, options_.message_timeout);
 }
 
+TimePoint Relay::linger_due() const {
+  if (!first_end_at_ || options_.linger <= Duration::zero()) return kNever;
+  return after(std::max(*first_end_at_, last_activity_), options_.linger);
+}
+
+TimePoint Relay::idle_due() const {
+  return options_.idle > Duration::zero() ? after(last_activity_, options_.idle) : kNever;
+}
+
 // A queue that shrank has moved bytes, too.
-bool Relay::idle_over(TimePoint now) {
-  if (options_.idle <= Duration::zero()) return false;
+void Relay::judge_activity(TimePoint now) {
   if (pump_) {
     last_activity_ = std::max(last_activity_, pump_->last_activity());
   } else {
     const std::size_t queued = client().stream->queued() + backend().stream->queued();
     if (std::exchange(queued_before_, queued) != queued) last_activity_ = now;
   }
-  return now >= after(last_activity_, options_.idle);
 }
 
 void Relay::on_timer() {
@@ -308,13 +314,13 @@ void Relay::on_timer() {
                              "did not finish a message, of which " + std::to_string(leg.collected.size()) +
                                  " bytes came, within message_timeout " + format_duration(options_.message_timeout));
   }
-  const bool lingered =
-      first_end_at_ && options_.linger > Duration::zero() && now >= after(*first_end_at_, options_.linger);
-  if (!lingered && !idle_over(now)) return arm();
+  judge_activity(now);
+  const bool lingered = now >= linger_due();
+  if (!lingered && now < idle_due()) return arm();
   begin_end(lingered ? RelayEnd::lingered : RelayEnd::idle);
   const CloseReason reason = CloseReason::local(
-      ErrorCode::timed_out, lingered ? "relay: the other direction did not end within linger " +
-                                           format_duration(options_.linger) + " of the first end"
+      ErrorCode::timed_out, lingered ? "relay: one direction has ended, and nothing moved in the other for linger " +
+                                           format_duration(options_.linger)
                                      : "relay: no bytes either way within idle " + format_duration(options_.idle));
   if (pump_) {
     pump_->stop(lingered || pump_->holds());

@@ -47,7 +47,8 @@ enum class ZeroCopy : std::uint8_t {
 };
 
 struct RelayOptions {
-  // After the first end of a direction, for the other to end too; both are reset then. Zero: for ever.
+  // After the first end of a direction, and the last byte that moved since; both are reset then. An end counts from when
+  // it was read, behind all bytes before it. Zero: for ever.
   Duration linger = std::chrono::minutes(5);
   // Without a byte either way, both are closed: as a reset, if something was on its way. Zero: off.
   Duration idle{0};
@@ -174,7 +175,9 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
   void on_turn_end() override;
   void on_timer() override;
   void arm();
-  bool idle_over(TimePoint now);
+  TimePoint linger_due() const;
+  TimePoint idle_due() const;
+  void judge_activity(TimePoint now);
   void finish();
 
   // relay_splice.cc
@@ -200,7 +203,7 @@ class Relay final : private TurnEnd, private Timer, private SplicePump::Events {
   TimePoint started_{};
   TimePoint last_activity_{};
   std::uint64_t message_timeouts_ = 0;
-  std::size_t queued_before_ = 0;  // when idleness was last judged
+  std::size_t queued_before_ = 0;  // when activity was last judged
   std::optional<TimePoint> first_end_at_;
   std::optional<RelaySide> first_end_;
   RelayEnd end_ = RelayEnd::both_ended;

@@ -80,18 +80,26 @@ struct World {
                                     [this](const RelayReport& r) { report = r; });
     relay->start();
   }
-  bool until(const std::function<bool()>& done) { return run_until(loop, done); }
-  // The backend sends, the client does not read, and the relay is full.
-  void fill_up() {
-    client.stream->read(false);
-    backend.write(std::string(8'700'000, 'x'));
-    std::uint64_t before = 0;
-    ASSERT_TRUE(until([&] { return relay->bytes_from(RelaySide::backend) > 0; }));
-    do {
-      before = relay->bytes_from(RelaySide::backend);
-      for (int i = 0; i < 20; ++i) loop.run_turn(1ms);
-    } while (relay->bytes_from(RelaySide::backend) != before);
+  // False: it should splice, and does not.
+  bool join(ZeroCopy policy) {
+    options.pipes = &pool;
+    options.zero_copy = policy;
+    join();
+    return policy != ZeroCopy::always || until([&] { return relay->mode() == RelayMode::splice; });
   }
+  bool until(const std::function<bool()>& done) { return run_until(loop, done); }
+  // One sends, the other does not read, and the relay is full.
+  void fill_up(Outside& sender, Outside& sleeper, RelaySide side) {
+    sleeper.stream->read(false);
+    sender.write(std::string(8'700'000, 'x'));
+    std::uint64_t before = 0;
+    ASSERT_TRUE(until([&] { return relay->bytes_from(side) > 0; }));
+    do {
+      before = relay->bytes_from(side);
+      for (int i = 0; i < 20; ++i) loop.run_turn(1ms);
+    } while (relay->bytes_from(side) != before);
+  }
+  void fill_up() { fill_up(backend, client, RelaySide::backend); }
 
   ManualClock clock;
   Loop loop{LoopOptions{.clock = &clock}};
@@ -143,6 +151,27 @@ TEST(RelayReset, ASlowClientHearsOfTheBackendsResetThoughBytesAreQueuedForIt) {
   }
 }
 
+// It cannot be read, because the backend takes nothing: its end is heard all the same, and the backend is released.
+TEST(RelayReset, ASideThatIsNotReadAndIsResetEndsTheRelay) {
+  for (const ZeroCopy policy : {ZeroCopy::never, ZeroCopy::always}) {
+    for (const bool client_breaks : {true, false}) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(policy)) + std::to_string(client_breaks));
+      World w("tcp", kSmall);
+      ASSERT_TRUE(w.join(policy));
+      Outside& breaks = client_breaks ? w.client : w.backend;
+      Outside& sleeps = client_breaks ? w.backend : w.client;
+      const RelaySide side = client_breaks ? RelaySide::client : RelaySide::backend;
+      w.fill_up(breaks, sleeps, side);
+      breaks.reset();
+      ASSERT_TRUE(w.until([&] { return w.report.has_value(); }));
+      EXPECT_EQ(w.report->end, client_breaks ? RelayEnd::client_failed : RelayEnd::backend_failed);
+      sleeps.stream->read(true);
+      ASSERT_TRUE(w.until([&] { return sleeps.over(); }));
+      EXPECT_EQ(sleeps.end(), "reset");
+    }
+  }
+}
+
 TEST(RelayReset, BothAreResetWhenTheOtherDirectionLingers) {
   struct Case {
     bool client_first;
@@ -179,12 +208,7 @@ TEST(RelayReset, AnIdleRelayEndsInOrderUnlessSomethingWasOnItsWay) {
       SCOPED_TRACE(std::to_string(static_cast<int>(policy)) + std::to_string(owed));
       World w("tcp", kSmall);
       w.options.idle = 10s;
-      w.options.pipes = &w.pool;
-      w.options.zero_copy = policy;
-      w.join();
-      if (policy == ZeroCopy::always) {
-        ASSERT_TRUE(w.until([&] { return w.relay->mode() == RelayMode::splice; }));
-      }
+      ASSERT_TRUE(w.join(policy));
       if (owed) w.fill_up();
       // The queue has shrunk since idleness was last judged, which counts once.
       w.loop.advance(30s);
@@ -202,12 +226,7 @@ TEST(RelayReset, CloseWithoutALingerResetsWhatItCutsShort) {
     for (const bool owed : {false, true}) {
       SCOPED_TRACE(std::to_string(static_cast<int>(policy)) + std::to_string(owed));
       World w("tcp", kSmall);
-      w.options.pipes = &w.pool;
-      w.options.zero_copy = policy;
-      w.join();
-      if (policy == ZeroCopy::always) {
-        ASSERT_TRUE(w.until([&] { return w.relay->mode() == RelayMode::splice; }));
-      }
+      ASSERT_TRUE(w.join(policy));
       if (owed) w.fill_up();
       w.relay->close(CloseReason::local(ErrorCode::local_closed, "the gateway stops"));
       ASSERT_TRUE(w.until([&] { return w.report.has_value(); }));

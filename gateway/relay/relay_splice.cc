@@ -9,7 +9,8 @@ namespace wayport::relay {
 namespace {
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(1);
-// A queue that has not drained for this long waits for a peer that does not read: nothing is lost by looking seldom.
+// Twice this in all. A queue that takes longer has a slow peer, for whom copying is cheap; the other direction, which
+// waits with it, must not wait longer.
 constexpr Duration kLastRetry = std::chrono::seconds(1);
 
 bool is_plain_socket(const transport::Stream& stream) {
@@ -59,6 +60,7 @@ void Relay::try_switch() {
     if (!other(leg).paused) pause(other(leg));
   }
   if (!drained) {
+    if (retry_.wait == kLastRetry) return give_up_splice("a queue did not drain");
     switch_ = Switch::draining;
     retry_.wait = std::clamp(retry_.wait * 2, kFirstRetry, kLastRetry);
     return loop_.arm(retry_, after(loop_.now(), retry_.wait));

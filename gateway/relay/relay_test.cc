@@ -285,6 +285,27 @@ TEST(Relay, ResetsBothWhenTheOtherDirectionDoesNotEndWithinLinger) {
   EXPECT_TRUE(w.client.over());
 }
 
+TEST(Relay, LingerCutsNoAnswerThatStillFlows) {
+  World w;
+  w.options.linger = 10s;
+  w.join();
+  w.client.write("ask");
+  w.client.end();
+  w.loop.drain();
+  for (int i = 0; i < 10; ++i) {
+    w.loop.advance(9s);
+    w.backend.write("x");
+    w.loop.drain();
+  }
+  ASSERT_EQ(w.reports, 0);
+  EXPECT_EQ(w.client.events.received, "xxxxxxxxxx");
+  w.loop.advance(9900ms);
+  EXPECT_EQ(w.reports, 0);
+  w.loop.advance(200ms);
+  ASSERT_EQ(w.reports, 1);
+  EXPECT_EQ(w.report.end, RelayEnd::lingered);
+}
+
 TEST(Relay, WithoutLingerADirectionMayTakeForEver) {
   World w;
   w.options.linger = 0s;

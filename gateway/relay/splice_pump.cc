@@ -208,15 +208,11 @@ bool SplicePump::update_interest() {
     unsigned wanted = 0;
     if (!ways_[i].read_end && ways_[i].held() == 0) wanted |= static_cast<unsigned>(Interest::read);
     if (ways_[1 - i].held() != 0) wanted |= static_cast<unsigned>(Interest::write);
-    const auto interest = static_cast<Interest>(wanted);
+    // One that waits for the other still tells that it broke.
+    const Interest interest = wanted == 0 ? Interest::broken : static_cast<Interest>(wanted);
     if (interest == end.interest) continue;
-    Result<void> done;
-    if (interest == Interest::none) {
-      loop_.unwatch(end.fd.get(), end);
-    } else {
-      done = end.interest == Interest::none ? loop_.watch(end.fd.get(), interest, end)
-                                            : loop_.change(end.fd.get(), interest, end);
-    }
+    const Result<void> done = end.interest == Interest::none ? loop_.watch(end.fd.get(), interest, end)
+                                                             : loop_.change(end.fd.get(), interest, end);
     if (!done) {
       stop(true);
       events_.on_pump_ended(i, {CloseReason::By::system, done.error()});

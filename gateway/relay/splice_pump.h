@@ -8,7 +8,8 @@
 // one chunk of memory.
 //
 // The end of one side is passed on when everything before it was; a failure of one side resets the other (unix sockets
-// know no reset, and end). Level-triggered: interest is only in what can be used, so nothing spins.
+// know no reset, and end), also while nobody reads it. Level-triggered: interest is only in what can be used, so nothing
+// spins.
 //
 // Not thread-safe: everything on the loop's thread, in which SIGPIPE is blocked from the first start() on (splice() has no
 // MSG_NOSIGNAL). Dropping it closes both sockets without a callback.

@@ -310,6 +310,30 @@ TEST(Splice, AnEndBeforeTheChangeIsNotLost) {
   EXPECT_EQ(w.report->end, RelayEnd::both_ended);
 }
 
+// The client does not read what the backend has sent it, and sends all the same.
+TEST(Splice, AQueueThatDoesNotDrainHoldsUpOnlyItsOwnDirection) {
+  ManualClock clock;
+  Loop loop(LoopOptions{.clock = &clock});
+  PipePool pool;
+  World w(loop, &pool, ZeroCopy::automatic);
+  w.options.splice_after_bytes = 20'000'000;  // more than the kernel takes for the client
+  w.join();
+  w.client.stream->read(false);
+  w.backend.write(std::string(20'000'000, 'd'));
+  ASSERT_TRUE(w.until([&] { return w.relay->stream(RelaySide::client).queued() != 0; }));
+  const std::string up = random_bytes(30'000'000, 4);
+  w.client.write(up);
+  for (int i = 0; i < 100 && w.backend.events.received.size() < up.size(); ++i) {
+    loop.advance(100ms);
+    for (int k = 0; k < 200; ++k) loop.run_turn();
+  }
+  ASSERT_TRUE(w.until([&] { return w.backend.events.received.size() == up.size(); }));
+  EXPECT_TRUE(w.backend.events.received == up);
+  EXPECT_EQ(w.relay->mode(), RelayMode::copy);
+  w.client.stream->read(true);
+  ASSERT_TRUE(w.until([&] { return w.client.events.received.size() == 20'000'000; }));
+}
+
 TEST(Splice, LingerAndIdleHoldForSplicedRelays) {
   for (const bool idle : {false, true}) {
     ManualClock clock;
