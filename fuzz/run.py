@@ -310,4 +310,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # tools/fuzz --list | head
     sys.exit(main(sys.argv[1:]))

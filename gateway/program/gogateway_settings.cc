@@ -124,13 +124,14 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
   gates[2].parameters = "origin=*";
   Common common;
   std::vector<std::string> allow;
+  bool open_relay = false;
   route::SettingsTable resolver_settings;
 
   std::map<std::string, TomlKeys, std::less<>> tables = process_tables(settings);
   tables["log"].emplace("infofilePath", text_to(settings.log_file));
   tables["log"].emplace("errorfilePath", text_to(settings.log_error_file));
   tables.emplace("common", common_keys(common));
-  tables.emplace("allow", TomlKeys{{"targets", texts_to(allow)}});
+  tables.emplace("allow", TomlKeys{{"targets", texts_to(allow)}, {"open_relay", flag_to(open_relay)}});
   TomlKeys listen;
   for (Gate& gate : gates) {
     tables.emplace(gate.table, gate_keys(gate));
@@ -186,7 +187,7 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
     route.resolver = common.header_identify;
     route.resolver_settings = resolver_settings;
     route.allow = allow;
-    route.open_relay = options.allow_any_target;
+    route.open_relay = options.allow_any_target || open_relay;
     route.backend_transport = backend_transport(gate, common);
     route.connect_timeout = common.connect_timeout;
     route.dial_timeout = gate.dial_timeout;
@@ -198,6 +199,7 @@ Result<Settings> read_gogateway(std::string_view text, std::string_view name, co
     }
     settings.routes.push_back(std::move(route));
     settings.route_places.push_back(reader.place(where));
+    for (std::string& note : settings.routes.back().notes()) settings.notes.push_back(std::move(note));
   }
   if (settings.routes.empty()) {
     return invalid(file + ": none of [tcpgate], [kcpgate] and [wsgate] has enabled = true: nothing to do");

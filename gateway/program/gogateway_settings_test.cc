@@ -127,6 +127,14 @@ TEST(GogatewaySettings, WithoutAnAllowListNothingStartsAndTheLinesToAddArePrinte
   EXPECT_THAT(error_of(gate + kAllow, true), HasSubstr("exclude each other"));
 }
 
+TEST(GogatewaySettings, ARuleThatOpensEverythingHasToBeMeant) {
+  const std::string open = "[tcpgate]\nport = 1\nenabled = true\n[allow]\ntargets = [\"0.0.0.0/0:443\"]\n";
+  EXPECT_THAT(error_of(open), HasSubstr("set open_relay = true if that is meant"));
+  const Result<Settings> meant = read(open + "open_relay = true\n");
+  ASSERT_TRUE(meant) << meant.error().to_string();
+  EXPECT_TRUE(meant->routes.at(0).open_relay);
+}
+
 TEST(GogatewaySettings, MistakesAreNamedByFileLineAndKey) {
   const std::string allow = kAllow;  // two lines
   EXPECT_THAT(

@@ -14,6 +14,7 @@
 #include "wayport/base/secrets.h"
 #include "wayport/gateway/program/admin.h"
 #include "wayport/gateway/program/cli.h"
+#include "wayport/gateway/program/config_check.h"
 #include "wayport/gateway/program/files.h"
 #include "wayport/gateway/program/flag_settings.h"
 #include "wayport/gateway/program/gogateway_settings.h"
@@ -32,19 +33,23 @@ int complain(const Error& error, int exit_code) {
   return exit_code;
 }
 
+// What is refused before a port is bound, by --check and at the start.
+Result<SplitLogOptions> check_all(Settings& settings) {
+  WAYPORT_TRY(resolve_key(settings, std::getenv(kKeyVariable)));
+  WAYPORT_TRY_ASSIGN(SplitLogOptions log, log_options(settings));
+  WAYPORT_TRY(check_logs(settings));
+  WAYPORT_TRY(check_addresses(settings));
+  WAYPORT_TRY(check_resolvers(settings, null_log()));
+  return log;
+}
+
 // `read_again`: what SIGHUP reads; empty: it ends the process.
 int start_gateway(Settings settings, transport::ProcessStart& start,
                   std::function<Result<Settings>()> read_again = {}) {
-  if (const Result<void> key = resolve_key(settings, std::getenv(kKeyVariable)); !key) {
-    return complain(key.error(), kExitUsage);
-  }
-  const Result<SplitLogOptions> how = log_options(settings);
+  const Result<SplitLogOptions> how = check_all(settings);
   if (!how) return complain(how.error(), kExitUsage);
   const Result<std::unique_ptr<SplitLog>> log = SplitLog::open(*how);
   if (!log) return complain(log.error(), kExitUsage);
-  if (const Result<void> checked = check_resolvers(settings, null_log()); !checked) {
-    return complain(checked.error(), kExitUsage);
-  }
   ProgramHooks hooks;
   hooks.reload.read_settings = std::move(read_again);
   hooks.reload.reopen_log = [&log] { return (*log)->reopen(); };
@@ -60,22 +65,19 @@ int start_gateway(Settings settings, transport::ProcessStart& start,
 Result<Settings> settings_of_file(const ConfigCommand& config) {
   WAYPORT_TRY_ASSIGN(const std::string text, read_file(config.file, kTomlBytesMax, Links::follow));
   const std::vector<std::string> resolvers = route::default_resolvers().names();
-  if (!config.gogateway) return read_toml(text, config.file, resolvers);
-  return read_gogateway(text, config.file, {.allow_any_target = config.allow_any_target}, resolvers);
+  WAYPORT_TRY_ASSIGN(Settings settings,
+                     config.gogateway
+                         ? read_gogateway(text, config.file, {.allow_any_target = config.allow_any_target}, resolvers)
+                         : read_toml(text, config.file, resolvers));
+  settings.source = config.file;
+  // Also when it is read again.
+  WAYPORT_TRY(check_backends(settings));
+  return settings;
 }
 
 int check(const std::string& path, Settings settings) {
-  if (const Result<void> key = resolve_key(settings, std::getenv(kKeyVariable)); !key) {
-    return complain(key.error(), kExitUsage);
-  }
-  if (const Result<SplitLogOptions> how = log_options(settings); !how) return complain(how.error(), kExitUsage);
-  if (Result<void> checked = check_addresses(settings); !checked) {
-    checked.error().detail = path + ": " + checked.error().detail;
-    return complain(checked.error(), kExitUsage);
-  }
-  if (const Result<void> checked = check_resolvers(settings, null_log()); !checked) {
-    return complain(checked.error(), kExitUsage);
-  }
+  if (const auto checked = check_all(settings); !checked) return complain(checked.error(), kExitUsage);
+  for (const std::string& note : settings.notes) std::cout << "note: " << note << "\n";
   std::cout << path << ": ok\n";
   return kExitSuccess;
 }

@@ -177,51 +177,6 @@ Result<void> resolve_key(Settings& settings, const char* from_environment) {
   return {};
 }
 
-Result<void> check_addresses(const Settings& settings) {
-  Loop loop;
-  const transport::Transports transports = transport::default_transports();
-  std::vector<std::string> addresses;
-  if (settings.link) {
-    addresses = settings.link->client_addresses;
-    addresses.insert(addresses.end(), settings.link->server_addresses.begin(), settings.link->server_addresses.end());
-  }
-  for (const route::RouteOptions& route : settings.routes) {
-    addresses.insert(addresses.end(), route.listen.begin(), route.listen.end());
-  }
-  if (!settings.admin_address.empty()) addresses.push_back(settings.admin_address);
-  int unix_sockets = 0;
-  for (const std::string& text : addresses) {
-    WAYPORT_TRY_ASSIGN(const transport::Address address, transport::Address::parse(text));
-    const bool is_unix = address.layers().back() == "unix";
-    const std::string place =
-        is_unix ? "@wayport-check-" + std::to_string(::getpid()) + "-" + std::to_string(++unix_sockets) : "127.0.0.1:0";
-    const std::string whole = address.to_string();
-    std::string query = whole.substr(std::min(whole.find('?'), whole.size()));
-    if (is_unix && address.parameter("mode")) query.clear();  // the socket of the check has no file
-    WAYPORT_TRY_ASSIGN(const transport::Address elsewhere,
-                       transport::Address::parse(address.scheme() + "://" + place + query));
-    if (const auto listener = transports.listen(loop, elsewhere, {}); !listener) {
-      return fail(ErrorCode::invalid_argument, address.to_log() + ": " + listener.error().to_string());
-    }
-  }
-  return {};
-}
-
-Result<void> check_resolvers(const Settings& settings, Log& log) {
-  Loop loop;
-  const transport::Transports transports = transport::default_transports();
-  const route::ResolverRegistry resolvers = route::default_resolvers();
-  for (std::size_t i = 0; i < settings.routes.size(); ++i) {
-    const route::RouteOptions& route = settings.routes[i];
-    const auto resolver = resolvers.make(route.resolver, route.resolver_settings,
-                                         {.loop = loop, .transports = transports, .log = log, .route = route.name});
-    if (resolver) continue;
-    const std::string place = i < settings.route_places.size() ? settings.route_places[i] + ": " : std::string();
-    return fail(ErrorCode::invalid_argument, place + "route " + route.name + ": " + resolver.error().to_string());
-  }
-  return {};
-}
-
 Result<SplitLogOptions> log_options(const Settings& settings) {
   SplitLogOptions options;
   WAYPORT_TRY_ASSIGN(options.level, parse_log_level(settings.log_level));

@@ -24,12 +24,6 @@ inline constexpr const char* kKeyVariable = "WAYPORT_SERVER_AUTH_KEY";
 // The key of servers, from wherever the settings say: itself, its file (at most 4096 bytes; one line end at its end
 // does not count), or else the environment's WAYPORT_SERVER_AUTH_KEY (nullptr: unset).
 Result<void> resolve_key(Settings& settings, const char* from_environment);
-// Whether every address could be listened on, as far as that can be told without binding it: its transport's
-// parameters, certificates and keys are read by listening on another port of 127.0.0.1.
-Result<void> check_addresses(const Settings& settings);
-// Whether the resolver of every route can be made of its settings: keys and tables are read. Errors begin with the route's
-// place in the file. Not on a loop thread.
-Result<void> check_resolvers(const Settings& settings, Log& log);
 Result<SplitLogOptions> log_options(const Settings& settings);
 
 // What runs in this process; nullptr: not that one.

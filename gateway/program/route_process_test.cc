@@ -201,6 +201,56 @@ TEST_F(RouteProgramTest, AResolverThatCannotBeMadeIsNamedByFileAndLine) {
   }
 }
 
+// By --check and at the start, before the first port is bound, and at a reload.
+TEST_F(RouteProgramTest, AnAddressThatCannotBeUsedIsNamedByFileAndLine) {
+  const std::string good = "[[route]]\nname = \"good\"\nlisten = \"tcp://127.0.0.1:0\"\nallow = \"10.0.0.1:80\"\n";
+  const std::string bad = "[[route]]\nname = \"bad\"\nallow = \"10.0.0.1:80\"\n";
+  struct Case {
+    std::string line;
+    std::string key;
+    std::string word;
+  };
+  for (const Case& c :
+       {Case{"listen = \"tcp://127.0.0.1:0?bogus=1\"\n", "listen", "bogus"},
+        Case{"listen = \"tls://127.0.0.1:0?cert=/nowhere.pem\"\n", "listen", "/nowhere.pem"},
+        Case{"listen = \"tcp://127.0.0.1:0\"\nbackend_transport = \"kpc\"\n", "backend_transport", "kpc"},
+        Case{"listen = \"tcp://127.0.0.1:0\"\nbackend_transport = \"tls?ca=/nowhere.pem\"\n", "backend_transport",
+             "/nowhere.pem"}}) {
+    SCOPED_TRACE(c.line);
+    const std::string config = write("gateway.toml", good + bad + c.line);
+    for (const std::vector<std::string>& arguments :
+         std::vector<std::vector<std::string>>{{"--config", config, "--check"}, {"--config", config}}) {
+      const Finished finished = run(arguments);
+      EXPECT_EQ(finished.exit_code, 2);
+      EXPECT_THAT(finished.err,
+                  AllOf(StartsWith("error: " + config + ":5: route bad: " + c.key + ": "), HasSubstr(c.word)));
+    }
+  }
+}
+
+TEST_F(RouteProgramTest, ALogThatCannotBeWrittenIsRefusedByTheCheckToo) {
+  const std::string config = write("config.toml", "[tcpgate]\nport = 0\nenabled = true\n[allow]\ntargets = [\"" +
+                                                      backend.name() + "\"]\n[log]\ninfofilePath = \"/nowhere/log\"\n");
+  for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{{}, {"--check"}}) {
+    std::vector<std::string> arguments = {"gogateway", "--config", config};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Finished finished = run(arguments);
+    EXPECT_EQ(finished.exit_code, 2);
+    EXPECT_THAT(finished.err, AllOf(StartsWith("error: " + config + ": [log] the file"), HasSubstr("/nowhere/log")));
+  }
+}
+
+TEST_F(RouteProgramTest, TheCheckNotesWhatHasNoEffect) {
+  const std::string config =
+      write("config.toml",
+            "[kcpgate]\nport = 0\nenabled = true\nzero_copy = true\n[allow]\ntargets = [\"" + backend.name() + "\"]\n");
+  const Finished checked = run({"gogateway", "--config", config, "--check"});
+  EXPECT_EQ(checked.exit_code, 0) << checked.err;
+  EXPECT_THAT(checked.out,
+              AllOf(StartsWith("note: route \"kcp\": "), HasSubstr("zero_copy"), HasSubstr("clients over kcp")));
+  EXPECT_TRUE(checked.out.ends_with(config + ": ok\n"));
+}
+
 TEST_F(RouteProgramTest, JoinsWhomTheFileAllowsAndNobodyElse) {
   start(
       {"gogateway", "--config",

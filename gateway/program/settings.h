@@ -36,6 +36,7 @@ struct LinkSettings {
 
 struct Settings {
   std::optional<LinkSettings> link;       // nullopt: no link gateway
+  std::string source;                     // "gateway.toml", for errors; empty: the command line
   std::vector<std::string> route_places;  // of each route, "gateway.toml:12", for errors
   // What of the file takes effect at the start only, as text to compare with: everything but routes.
   std::string fixed;

@@ -125,6 +125,7 @@ Result<void> read_routes(const TomlReader& reader, const toml::node& node, std::
     }
     to.routes.push_back(std::move(options));
     to.route_places.push_back(reader.place(one.source()));
+    for (std::string& note : to.routes.back().notes()) to.notes.push_back(std::move(note));
   }
   return {};
 }

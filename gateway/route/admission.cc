@@ -40,17 +40,23 @@ IpAddress Admission::source_of(const IpAddress& address) const noexcept {
   return plain.prefix(plain.is_v4() ? limits_.source_bits_v4 : limits_.source_bits_v6);
 }
 
+void Admission::set_limits(const AdmissionLimits& limits) {
+  WAYPORT_ASSERT(limits.source_bits_v4 == limits_.source_bits_v4 && limits.source_bits_v6 == limits_.source_bits_v6,
+                 "what is one source does not change");
+  limits_ = limits;
+}
+
 Result<void> Admission::enter(const std::optional<IpAddress>& source) {
   const auto over = [](Counter& counter, const std::string& what, const char* limit, std::size_t value) {
     counter.add();
     return fail(ErrorCode::overloaded, what + "; at most " + std::to_string(value) + " are taken (" + limit + ")");
   };
   if (connections_ >= limits_.connections_max) {
-    return over(counters_.refused_connections, "the gateway has " + std::to_string(connections_) + " connections",
+    return over(counters_.refused_connections, "the route has " + std::to_string(connections_) + " connections",
                 "connections_max", limits_.connections_max);
   }
   if (handshakes_ >= limits_.handshakes_max) {
-    return over(counters_.refused_handshakes, "the gateway has " + std::to_string(handshakes_) + " handshakes",
+    return over(counters_.refused_handshakes, "the route has " + std::to_string(handshakes_) + " handshakes",
                 "handshakes_max", limits_.handshakes_max);
   }
   if (source) {

@@ -56,6 +56,9 @@ class Admission {
   void handshake_done(const std::optional<IpAddress>& source);
   void leave(const std::optional<IpAddress>& source, bool in_handshake);
 
+  // From now on; who is over a lower limit stays. REQUIRES: limits.validate(), and the same source_bits_*.
+  void set_limits(const AdmissionLimits& limits);
+
   const AdmissionCounters& counters() const noexcept { return counters_; }
   const AdmissionLimits& limits() const noexcept { return limits_; }
 
@@ -70,7 +73,7 @@ class Admission {
   };
   IpAddress source_of(const IpAddress& address) const noexcept;
 
-  const AdmissionLimits limits_;
+  AdmissionLimits limits_;
   std::size_t connections_ = 0;
   std::size_t handshakes_ = 0;
   std::unordered_map<IpAddress, Source, Hash> sources_;

@@ -62,6 +62,11 @@ class AdmissionGate : public std::enable_shared_from_this<AdmissionGate> {
     WAYPORT_TRY(admission_.enter(source));
     return AdmissionPlace(shared_from_this(), source);
   }
+  // As Admission's.
+  void set_limits(const AdmissionLimits& limits) {
+    const std::lock_guard lock(mutex_);
+    admission_.set_limits(limits);
+  }
   const AdmissionCounters& counters() const noexcept { return admission_.counters(); }  // any thread
 
  private:

@@ -20,8 +20,7 @@ TEST(Admission, BoundsTheGatewayAtItsLimitAndNotBefore) {
   EXPECT_TRUE(admission.enter(std::nullopt).has_value());
   const Result<void> third = admission.enter(ip("10.0.0.3"));
   ASSERT_FALSE(third.has_value());
-  EXPECT_EQ(third.error().to_string(),
-            "overloaded: the gateway has 2 handshakes; at most 2 are taken (handshakes_max)");
+  EXPECT_EQ(third.error().to_string(), "overloaded: the route has 2 handshakes; at most 2 are taken (handshakes_max)");
   admission.handshake_done(ip("10.0.0.1"));
   EXPECT_TRUE(admission.enter(ip("10.0.0.3")).has_value());
   admission.handshake_done(std::nullopt);

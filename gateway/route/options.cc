@@ -178,4 +178,21 @@ std::vector<std::string> RouteOptions::warnings() const {
   return lines;
 }
 
+std::vector<std::string> RouteOptions::notes() const {
+  std::vector<std::string> lines;
+  if (!zero_copy) return lines;
+  const auto copied = [&](const std::string& who, const std::string& scheme) {
+    lines.push_back("route \"" + name + "\": zero_copy has no effect on " + who + " over " + scheme +
+                    ", which are copied; plain tcp and unix sockets are spliced");
+  };
+  for (const std::string& text : listen) {
+    const Result<transport::Address> address = transport::Address::parse(text);
+    const std::string scheme = address ? address->scheme() : text;
+    if (scheme != "tcp" && scheme != "unix") copied("clients", scheme);
+  }
+  const Result<BackendTransport> backend = BackendTransport::parse(backend_transport);
+  if (backend && backend->scheme != "tcp") copied("backends", backend->scheme);
+  return lines;
+}
+
 }  // namespace wayport::route

@@ -61,8 +61,9 @@ struct RouteOptions {
   std::size_t addresses_max = 16;      // of a backend's name, that are dialed
   std::string success_message = "ok";  // bytes; success_resp_message of the original, decoded
 
-  Duration idle_timeout = Duration::zero();         // of a relay; 0: none
-  Duration linger_time = std::chrono::seconds(30);  // of a relay after the first end; 0: none
+  Duration idle_timeout = Duration::zero();  // of a relay; 0: none
+  // Of a relay that has ended in one direction, without a byte in the other; 0: none.
+  Duration linger_time = std::chrono::seconds(30);
   // How long, and for how many bytes, a refused client is read on, so that the refusal is not lost to a reset.
   Duration refusal_drain_time = std::chrono::seconds(1);
   std::size_t refusal_drain_bytes = 64u << 10;
@@ -84,6 +85,8 @@ struct RouteOptions {
   Result<void> validate(std::span<const std::string> resolvers) const;
   // What is allowed and deserves a warning at start, one line each. REQUIRES: validate().
   std::vector<std::string> warnings() const;
+  // What was asked for and has no effect, one line each. REQUIRES: validate().
+  std::vector<std::string> notes() const;
 };
 
 }  // namespace wayport::route

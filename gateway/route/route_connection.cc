@@ -46,9 +46,6 @@ ErrorCode code_of(RouteError code) noexcept {
   return ErrorCode::internal;
 }
 
-// Those that have no end of one direction, and close in order when ours was sent.
-bool half_closes(const transport::Stream& stream) { return std::string_view(stream.peer().scheme) != "kcp"; }
-
 }  // namespace
 
 RouteConnection::RouteConnection(RouteLoop& owner, ServedRoutePtr route, AdmissionPlace place)
@@ -66,6 +63,7 @@ const PeerInfo& RouteConnection::peer() const noexcept {
 }
 
 void RouteConnection::begin(std::unique_ptr<transport::Incoming> incoming) {
+  if (const std::optional<TimePoint> began = incoming->handshake_began()) accepted_ = *began;
   if (incoming->peer().http) {
     incoming_ = std::move(incoming);
     const Result<std::string> identify =
@@ -278,8 +276,8 @@ void RouteConnection::join(BackendStream backend) {
       .zero_copy = options.zero_copy ? relay::ZeroCopy::automatic : relay::ZeroCopy::never,
       .pipes = &owner_.pipes_,
   };
-  const bool client_half_closes = half_closes(*stream_);
-  const bool backend_half_closes = half_closes(*backend.stream);
+  const bool client_half_closes = stream_->half_closes();
+  const bool backend_half_closes = backend.stream->half_closes();
   relay_ = std::make_unique<relay::Relay>(
       relay::RelayEndpoint{.stream = std::move(stream_),
                            .started = true,

@@ -83,7 +83,7 @@ class RouteConnection final : private transport::StreamEvents, private Timer, pu
   RouteLoop& owner_;
   const ServedRoutePtr route_;
   AdmissionPlace place_;
-  const TimePoint accepted_;
+  TimePoint accepted_;  // or when its first handshake began
   TimePoint identified_{};
   std::unique_ptr<transport::Incoming> incoming_;  // a websocket before its upgrade
   std::unique_ptr<transport::Stream> stream_;      // before the relay

@@ -11,9 +11,9 @@
 // Accepted connections are handed to the runtime's loops in turn, and live there. Relays move chunks, or leave plain
 // sockets to the kernel (RouteOptions::zero_copy). An idle one owns no buffer.
 //
-// Bounded: connections and handshakes in all and for each source (AdmissionLimits, for each route); handshakes of
-// transports, which come before (ListenOptions::handshakes_max, and RouteOptions::connect_timeout for their time as well);
-// identify, time to identify, resolve and dial; what is kept before the dial; what waits for a slow side; the drain of a
+// Bounded: connections and handshakes in all and for each source (AdmissionLimits, for each route), from before the
+// handshakes of transports (tls, http) on; the time of these and of the identify together (RouteOptions::connect_timeout);
+// identify, time to resolve and dial; what is kept before the dial; what waits for a slow side; the drain of a
 // refused client. Counted: RouteCounters.
 //
 // A client that is one read ahead of the answer is not read on, and its leaving is then noticed when it is answered; so is
@@ -50,9 +50,8 @@ struct RouteGatewayOptions {
   // Where other parts of this process listen, as bound (the admin listener, the link gateway's): the gateway's own, too,
   // which an allow list allows only by name (allow_list.h). Read by start(); reloads go by the same.
   std::vector<transport::Address> also_own{};
-  // Of all routes. `loops`, `log` and `counters` are filled in if they are empty; `stream` and `handshake_timeout` are
-  // each route's own (relay_high_water_bytes, connect_timeout), and its limits.handshakes_max holds for handshakes of
-  // transports as well.
+  // Of all routes. `loops`, `log` and `counters` are filled in if they are empty; `admit`, `stream`, `handshake_timeout`
+  // and `handshakes_max` are each route's own (limits, relay_high_water_bytes, connect_timeout).
   transport::ListenOptions listen_options{};
   // nullptr: what this build has (default_transports()).
   const transport::Transports* transports = nullptr;

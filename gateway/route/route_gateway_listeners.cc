@@ -18,10 +18,19 @@ using transport::Listener;
 struct RouteListeners::Entry {
   std::string key;
   std::unique_ptr<Listener> listener;
-  std::shared_ptr<RouteSlot> slot = std::make_shared<RouteSlot>();
+  std::shared_ptr<RouteSlot> slot;
 };
 
 namespace {
+
+using Admitted = Result<std::unique_ptr<transport::ConnectionPlace>>;
+
+// nullptr: it is not the runtime's.
+RouteLoop* this_loop(const RouteListeners::Loops& loops) noexcept {
+  Loop* const here = Loop::current();
+  const auto found = std::ranges::find(loops, here, [](const auto& loop) { return &loop->loop(); });
+  return found != loops.end() ? found->get() : nullptr;
+}
 
 // Whether both say the same socket. A port that was left to the system never is another's.
 bool same_place(const Address& wanted, const Address& bound) {
@@ -72,7 +81,14 @@ Result<std::unique_ptr<RouteListeners::Change>> RouteListeners::prepare(const st
     transport::ListenOptions how = options_;
     how.stream = wanted[i].listen.stream;
     how.handshake_timeout = wanted[i].listen.handshake_timeout;
-    how.handshakes_max = std::min(how.handshakes_max, wanted[i].listen.handshakes_max);
+    how.handshakes_max = wanted[i].listen.handshakes_max;
+    auto slot = std::make_shared<RouteSlot>();
+    how.admit = [weak = std::weak_ptr(slot), loops = loops_](const SocketAddress& remote) -> Admitted {
+      const std::shared_ptr<RouteSlot> its = weak.lock();
+      RouteLoop* const loop = its ? this_loop(*loops) : nullptr;
+      if (!loop) return fail(ErrorCode::local_closed, "the gateway is closing");
+      return loop->admit(*its, remote);
+    };
     item.instead_of = take(
         [&address](const std::shared_ptr<Entry>& entry) { return same_place(address, entry->listener->address()); });
     Fd socket;
@@ -106,6 +122,7 @@ Result<std::unique_ptr<RouteListeners::Change>> RouteListeners::prepare(const st
     socket.release();
     item.is_new = true;
     item.entry = std::make_shared<Entry>();
+    item.entry->slot = std::move(slot);
     item.entry->key = wanted[i].listen.key();
     item.entry->listener = *std::move(listener);
   }
@@ -136,10 +153,7 @@ void RouteListeners::Change::commit(const std::vector<ServedRoutePtr>& routes) {
     owner_.entries_.push_back(item.entry);
     if (!item.is_new) continue;
     item.entry->listener->start([loops = owner_.loops_, slot = item.entry->slot](std::unique_ptr<Incoming> incoming) {
-      Loop* const here = Loop::current();
-      for (const std::shared_ptr<RouteLoop>& loop : *loops) {
-        if (&loop->loop() == here) return loop->accept(*slot, std::move(incoming));
-      }
+      if (RouteLoop* const loop = this_loop(*loops)) return loop->accept(*slot, std::move(incoming));
       incoming->reject({ErrorCode::internal, "accepted on a loop that is not the runtime's", {}});
     });
     // The socket of a unix path is this listener's now, and so is the end of its file.

@@ -37,10 +37,8 @@ bool same(const SettingsTable& a, const SettingsTable& b) {
       a, b, [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
 }
 
-bool same(const AdmissionLimits& a, const AdmissionLimits& b) {
-  return a.connections_max == b.connections_max && a.handshakes_max == b.handshakes_max &&
-         a.source_connections_max == b.source_connections_max && a.source_handshakes_max == b.source_handshakes_max &&
-         a.source_bits_v4 == b.source_bits_v4 && a.source_bits_v6 == b.source_bits_v6;
+bool same_sources(const AdmissionLimits& a, const AdmissionLimits& b) {
+  return a.source_bits_v4 == b.source_bits_v4 && a.source_bits_v6 == b.source_bits_v6;
 }
 
 bool is_websocket(const Address& address) {
@@ -121,7 +119,7 @@ Result<std::unique_ptr<ServedRoute>> make_served_route(std::shared_ptr<const Rou
     }
     route->resolver = *std::move(resolver);
   }
-  route->gate = earlier && same(earlier->options.limits, options.limits)
+  route->gate = earlier && same_sources(earlier->options.limits, options.limits)
                     ? earlier->gate
                     : std::make_shared<AdmissionGate>(options.limits, random_seed());
   route->environment = std::move(environment);
@@ -132,6 +130,7 @@ Result<std::unique_ptr<ServedRoute>> make_served_route(std::shared_ptr<const Rou
 ServedRoutePtr share(std::unique_ptr<ServedRoute> route, const std::vector<OwnEndpoint>& own) {
   auto allow = std::make_shared<AllowList>(*route->allow);
   allow->set_own(own);
+  route->gate->set_limits(route->options.limits);
   route->allow = std::move(allow);
   return ServedRoutePtr(route.release(), [](const ServedRoute* done) {
     std::unique_ptr<const ServedRoute> owner(done);

@@ -4,7 +4,8 @@
 //     RouteOptions --make_served_route()--> ServedRoute --finish(own addresses)--> shared, constant
 //
 // Built on the gateway's first loop and destroyed there, whoever drops it last (resolvers demand that). A resolver whose
-// name and settings did not change, and limits that did not, go on from one generation of a route to the next.
+// name and settings did not change goes on from one generation of a route to the next, and so does the count of who is
+// there, unless what counts as one source changed.
 #pragma once
 
 #include <memory>
@@ -57,7 +58,7 @@ struct RouteListen {
 // options.validate(), on the home loop.
 Result<std::unique_ptr<ServedRoute>> make_served_route(std::shared_ptr<const RouteEnvironment> environment,
                                                        RouteOptions options, const ServedRoute* earlier);
-// On the home loop.
+// On the home loop; from now on its limits hold.
 ServedRoutePtr share(std::unique_ptr<ServedRoute> route, const std::vector<OwnEndpoint>& own);
 
 // In the order of `options.listen`. REQUIRES: options.validate().

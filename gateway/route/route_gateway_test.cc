@@ -651,15 +651,15 @@ TEST_F(RouteGatewayTest, AReloadThatFailsChangesNothing) {
   expect_as_before("no route");
 }
 
-TEST_F(RouteGatewayTest, LimitsThatDidNotChangeGoOnCountingOverAReload) {
-  route.limits.connections_max = 1;
+TEST_F(RouteGatewayTest, LimitsCountWhoIsThereAlreadyOverAReload) {
   start();
   const auto live = ask("10.0.0.7:9000");
-  route.success_message = "new";
-  ASSERT_TRUE(gateway->reload({route}));
-  const auto second = connect();
-  run();
-  EXPECT_EQ(counters().refused_as(RouteError::overloaded).read(), 1u);
+  for (const std::size_t max : {1u, 1u, 2u}) {
+    route.limits.connections_max = max;
+    ASSERT_TRUE(gateway->reload({route}));
+    EXPECT_EQ(ask("10.0.0.7:9000")->events.received, max == 1 ? "" : kOk);
+  }
+  EXPECT_EQ(counters().refused_as(RouteError::overloaded).read(), 2u);
 }
 
 TEST_F(RouteGatewayTest, WhereOtherPartsOfTheProcessListenIsNoBackendEither) {

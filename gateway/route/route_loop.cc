@@ -15,6 +15,14 @@ constexpr std::size_t kLookAtMost = 4096;
 // What is queued when a gateway closes may leave for so long.
 constexpr transport::Linger kFarewell{std::chrono::seconds(1)};
 
+// Of a connection whose handshake a transport finishes first.
+struct PlaceAtListener final : transport::ConnectionPlace {
+  explicit PlaceAtListener(AdmissionPlace its) : place(std::move(its)) {}
+  AdmissionPlace place;
+};
+
+Error closing_error() { return {ErrorCode::local_closed, "the gateway is closing", {}}; }
+
 }  // namespace
 
 RouteLoop::RouteLoop(Loop& loop, std::shared_ptr<RouteShared> shared, std::uint64_t seed)
@@ -24,12 +32,33 @@ RouteLoop::~RouteLoop() {
   while (RouteConnection* const connection = connections_.pop_front()) delete connection;
 }
 
+Result<AdmissionPlace> RouteLoop::enter(const ServedRoute& route, const SocketAddress& remote) {
+  Result<AdmissionPlace> place = route.gate->enter(remote);
+  if (!place) counters_.refused_as(RouteError::overloaded).add();
+  return place;
+}
+
+Result<std::unique_ptr<transport::ConnectionPlace>> RouteLoop::admit(const RouteSlot& slot,
+                                                                     const SocketAddress& remote) {
+  const ServedRoutePtr route = slot.get();
+  if (closing_ || !route) return std::unexpected(closing_error());
+  Result<AdmissionPlace> place = enter(*route, remote);
+  if (!place) {
+    Error why = std::move(place.error());
+    why.detail = "route \"" + route->options.name + "\": " + why.detail;
+    return std::unexpected(std::move(why));
+  }
+  return std::make_unique<PlaceAtListener>(*std::move(place));
+}
+
 void RouteLoop::accept(const RouteSlot& slot, std::unique_ptr<transport::Incoming> incoming) {
   const ServedRoutePtr route = slot.get();
-  if (closing_ || !route) return incoming->reject({ErrorCode::local_closed, "the gateway is closing", {}});
-  Result<AdmissionPlace> place = route->gate->enter(incoming->peer().remote);
+  if (closing_ || !route) return incoming->reject(closing_error());
+  // Every place of these listeners is admit()'s.
+  const auto held = incoming->take_place();
+  Result<AdmissionPlace> place = held ? Result<AdmissionPlace>(std::move(static_cast<PlaceAtListener&>(*held).place))
+                                      : enter(*route, incoming->peer().remote);
   if (!place) {
-    counters_.refused_as(RouteError::overloaded).add();
     shared_->log.write(
         shared_->at_accept, loop_.now(), LogLevel::warning, "route connection not let in",
         {{"route", route->options.name}, {"client", incoming->peer().remote_url()}, {"error", place.error()}});

@@ -1,6 +1,7 @@
 // RouteLoop: one loop's share of a RouteGateway: its connections, its pipes, its counters. Internal to gateway/route.
 //
-//   listener --Incoming--> accept() --> RouteConnection --> its end --> forget()
+//   listener --before a handshake of tls, http--> admit() --place--.
+//      '----------------------Incoming--------------------------> accept() --> RouteConnection --> its end --> forget()
 //
 // On its loop, but for the counters.
 #pragma once
@@ -16,10 +17,13 @@
 #include "wayport/base/intrusive_list.h"
 #include "wayport/base/log.h"
 #include "wayport/base/loop.h"
+#include "wayport/base/result.h"
+#include "wayport/base/socket.h"
 #include "wayport/gateway/relay/pipe_pool.h"
 #include "wayport/gateway/route/route_connection.h"
 #include "wayport/gateway/route/route_counters.h"
 #include "wayport/gateway/route/route_gateway_route.h"
+#include "wayport/transport/transports.h"
 
 namespace wayport::route {
 
@@ -62,6 +66,8 @@ class RouteLoop final : private Timer {
   RouteLoop(const RouteLoop&) = delete;
   RouteLoop& operator=(const RouteLoop&) = delete;
 
+  // For ListenOptions::admit: the place that accept() takes over. overloaded: over a limit; local_closed.
+  Result<std::unique_ptr<transport::ConnectionPlace>> admit(const RouteSlot& slot, const SocketAddress& remote);
   void accept(const RouteSlot& slot, std::unique_ptr<transport::Incoming> incoming);
   // `on_idle` runs whenever the last connection has ended; at once, if there is none.
   void drain(std::function<void()> on_idle);
@@ -81,6 +87,7 @@ class RouteLoop final : private Timer {
  private:
   friend class RouteConnection;
 
+  Result<AdmissionPlace> enter(const ServedRoute& route, const SocketAddress& remote);
   void forget(RouteConnection& connection);  // destroyed at turn end
   void tell_if_none();
   Duration draw_delay(const RouteOptions& options) noexcept;

@@ -161,6 +161,59 @@ TEST(RouteLive, AThousandHalfOpenClientsAreHeldAndMoreAreTurnedAwayUntilSomeLeav
   ASSERT_TRUE(live.becomes([&] { return live.sum(&RouteCounters::relays) == 2; }));
 }
 
+// One address that is silent, in TLS and in HTTP, cannot fill a listener.
+TEST(RouteLive, SilentClientsOfOneAddressAreBoundedBeforeTheirHandshakesToo) {
+  for (const std::string& listen : {std::string("ws://127.0.0.1:0"), "tls://127.0.0.1:0?" + testing::tls().listen,
+                                    "wss://127.0.0.1:0?" + testing::tls().listen, std::string("tcp://127.0.0.1:0")}) {
+    SCOPED_TRACE(listen.substr(0, 3));
+    const bool layered = !listen.starts_with("tcp");
+    RouteOptions route = tcp_route();
+    route.listen = {listen};
+    route.limits.handshakes_max = 10;
+    route.limits.source_handshakes_max = 5;
+    route.connect_timeout = 1h;
+    LiveRoute live({.routes = {route}});
+    ASSERT_EQ(live.failed, "");
+    Backend backend(live.all, live.loop, "tcp://127.0.0.1:0");
+    std::vector<std::unique_ptr<End>> silent;
+    for (int i = 0; i < 10; ++i) silent.push_back(live.raw());
+    const auto gone = [&] {
+      return std::ranges::count_if(silent, [](const auto& one) { return one->over() || one->events.read_ends == 1; });
+    };
+    ASSERT_TRUE(live.becomes([&] { return gone() == 5; })) << gone();
+    const auto admission = live.gateway.routes().at(0).admission;
+    EXPECT_EQ(admission->handshakes.read(), 5);
+    EXPECT_EQ(admission->refused_source_handshakes.read(), 5u);
+    EXPECT_EQ(live.refused(RouteError::overloaded), 5u);
+    EXPECT_EQ(live.gateway.listener_counters().handshakes_refused.load(), layered ? 5u : 0u);
+    EXPECT_GE(live.log.count("127.0.0.1 has 5 handshakes"), 1u);
+    // A place that is given back is somebody's, through every handshake.
+    silent.clear();
+    ASSERT_TRUE(live.becomes([&] { return admission->handshakes.read() == 0; }));
+    const std::unique_ptr<End> client = live.client(backend.target());
+    ASSERT_TRUE(live.becomes([&] { return live.sum(&RouteCounters::relays) == 1; }));
+    EXPECT_EQ(admission->admitted.read(), 6u);
+    EXPECT_EQ(admission->handshakes.read(), 0);
+    EXPECT_EQ(admission->connections.read(), 1);
+  }
+}
+
+TEST(RouteLive, ARoutesOwnLimitHoldsForHandshakesOfTransports) {
+  RouteOptions route = tcp_route();
+  route.listen = {"ws://127.0.0.1:0"};
+  route.limits.handshakes_max = 5;
+  route.connect_timeout = 1h;
+  LiveRoute live({.routes = {route}, .listen_options = {.handshakes_max = 2}});
+  ASSERT_EQ(live.failed, "");
+  std::vector<std::unique_ptr<End>> silent;
+  for (int i = 0; i < 6; ++i) silent.push_back(live.raw());
+  ASSERT_TRUE(live.becomes([&] {
+    return std::ranges::any_of(silent, [](const auto& one) { return one->over() || one->events.read_ends == 1; });
+  }));
+  EXPECT_EQ(live.gateway.routes().at(0).admission->handshakes.read(), 5);
+  EXPECT_EQ(live.gateway.listener_counters().handshakes_refused.load(), 1u);
+}
+
 TEST(RouteLive, TimeFreesWhatHalfOpenClientsHold) {
   RouteOptions route = tcp_route();
   route.limits.handshakes_max = 50;

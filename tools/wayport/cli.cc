@@ -307,9 +307,11 @@ void define(CLI::App& app, Commands& commands, GlobalOptions& global) {
                   "Address to dial: any stack, such as tcp://127.0.0.1:7 or snet+tls://host:7")
       ->required();
   add_read(pipe, "--timeout", commands.pipe.timeout, read_positive_duration, "For the dial", "TIME", "5s");
-  add_read(pipe, "--quiet", commands.pipe.quiet, read_duration,
-           "After the input's end, ends when nothing came for so long (snet cannot tell an end); 0: when the peer ends",
-           "TIME", "0");
+  add_read(
+      pipe, "--quiet", commands.pipe.quiet, read_duration,
+      "After the input's end, ends when nothing came for so long (snet and kcp cannot tell an end); 0: when the peer "
+      "ends",
+      "TIME", "0");
 
   CLI::App& route = *app.add_subcommand("route", "Questions about a route gateway");
   route.require_subcommand(1);

@@ -113,7 +113,8 @@ class Connection final : private transport::StreamEvents, private Timer {
   void end() {
     ended_ = true;
     if (!stream_) return;
-    stream_->shutdown_write();
+    // One that would close with our end has an answer to wait for.
+    if (quiet_ == Duration::zero() || stream_->half_closes()) stream_->shutdown_write();
     wait_for_quiet();
   }
   void read_on() {

@@ -4,8 +4,9 @@
 //     standard output <- 256 KiB          <- stream <- peer
 //
 // The two directions are independent: the end of the input ends our side of the stream, and the command ends when the
-// peer's side has ended as well. Transports that cannot tell an end (snet) need PipeOptions::quiet for that. Who is slow holds up the other end of his direction: the input is not read while the
-// stream's output queue is above its high water, the stream is not read while the output waits.
+// peer's side has ended as well. Transports that cannot tell an end (snet), or close at ours (kcp), need PipeOptions::quiet
+// for that. Who is slow holds up the other end of his direction: the input is not read while the stream's output queue is
+// above its high water, the stream is not read while the output waits.
 #pragma once
 
 #include <ostream>

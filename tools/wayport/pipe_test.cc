@@ -305,14 +305,19 @@ TEST(Pipe, RunsOverAnyStack) {
   EXPECT_EQ(piped.code(), kExitSuccess) << piped.err();
 }
 
-// snet has no message for an end, so nobody hears of ours.
+// snet has no message for an end, so nobody hears of ours; kcp closes once what it sent is acknowledged.
 TEST(Pipe, QuietEndsWhatHasNoEnd) {
-  const Server server(Does::echo, "snet+tcp://127.0.0.1:0");
-  Piped piped("snet+tcp" + server.place(), {.url = {}, .quiet = 100ms});
-  write_all(piped.to_in, "hello");
-  piped.to_in.reset();
-  EXPECT_EQ(piped.read_all(), "hello");
-  EXPECT_EQ(piped.code(), kExitSuccess) << piped.err();
+  for (const char* stack : {"snet+tcp", "kcp", "route+kcp"}) {
+    SCOPED_TRACE(stack);
+    const bool routed = std::string_view(stack) == "route+kcp";
+    const Server server(routed ? Does::route_echo : Does::echo,
+                        (routed ? "kcp" : std::string(stack)) + "://127.0.0.1:0");
+    Piped piped(stack + server.place() + (routed ? "/10.1.2.3:7" : ""), {.url = {}, .quiet = 300ms});
+    write_all(piped.to_in, "hello");
+    piped.to_in.reset();
+    EXPECT_EQ(piped.read_all(), "hello");
+    EXPECT_EQ(piped.code(), kExitSuccess) << piped.err();
+  }
 }
 
 TEST(Pipe, ADialThatFailsSaysWhere) {

@@ -12,6 +12,7 @@
 
 #include "wayport/base/bytes.h"
 #include "wayport/base/log.h"
+#include "wayport/gateway/program/config_check.h"
 #include "wayport/gateway/program/gogateway_settings.h"
 #include "wayport/gateway/program/toml_settings.h"
 #include "wayport/gateway/route/allow_list.h"
@@ -105,6 +106,7 @@ int explain_route(Runtime& runtime, const RouteExplainOptions& options, Console&
   const route::ResolverRegistry resolvers = route::default_resolvers();
   Result<gateway::Settings> settings = read_settings(options, resolvers.names());
   if (!settings) return complain(settings.error());
+  if (const Result<void> checked = gateway::check_backends(*settings); !checked) return complain(checked.error());
   const Result<std::vector<route::OwnEndpoint>> own = own_endpoints_of(*settings);
   if (!own) return complain(own.error());
   if (!options.route.empty()) {

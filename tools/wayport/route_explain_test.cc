@@ -111,6 +111,9 @@ TEST_F(ExplainTest, MistakesAreExitCodeTwo) {
   file = "[[route]]\nlisten = 1\n";
   EXPECT_EQ(run({.config = {}, .identify = "x"}), kExitUsage);
   EXPECT_THAT(err.str(), AllOf(StartsWith("error: "), HasSubstr("gateway.toml:2: [[route]] listen")));
+  file = "[[route]]\nlisten = \"tcp://:1\"\nallow = \"10.0.0.1:80\"\nbackend_transport = \"kpc\"\n";
+  EXPECT_EQ(run({.config = {}, .identify = "10.0.0.1:80"}), kExitUsage);
+  EXPECT_THAT(err.str(), AllOf(HasSubstr("gateway.toml:1: route route: backend_transport: "), HasSubstr("kpc")));
   file = "[tcpgate]\nport = 1\nenabled = true\n";
   EXPECT_EQ(run({.config = {}, .identify = "x", .gogateway = true}), kExitUsage);
   EXPECT_THAT(err.str(), HasSubstr("[allow]"));
