@@ -104,15 +104,17 @@ class Closer final : public Timer, public std::enable_shared_from_this<Closer> {
     if (std::exchange(begun_, true)) return;
     self_ = shared_from_this();
     if (drain_ <= Duration::zero()) return close_all();
-    log_.write(LogLevel::info, "link gateway drains", {{"virtuals", virtuals()}, {"drain", drain_}});
     listening_->finish();
+    dialing_ = loops_.size();
     for (const std::shared_ptr<LinkLoop>& loop : loops_) {
       loop->loop().post([loop, weak = weak_from_this(), &home = home_] {
-        loop->drain([weak, &home] {
-          home.post([weak] {
-            if (const std::shared_ptr<Closer> self = weak.lock()) self->check();
+        const auto at_home = [weak, &home](void (Closer::*then)()) {
+          home.post([weak, then] {
+            if (const std::shared_ptr<Closer> self = weak.lock()) (self.get()->*then)();
           });
-        });
+        };
+        loop->drain([at_home] { at_home(&Closer::check); });
+        at_home(&Closer::one_refuses);
       });
     }
     home_.arm(*this, after(home_.now(), drain_));
@@ -128,6 +130,11 @@ class Closer final : public Timer, public std::enable_shared_from_this<Closer> {
     std::int64_t sum = 0;
     for (const std::shared_ptr<LinkLoop>& loop : loops_) sum += loop->switch_core().counters().virtuals.read();
     return static_cast<std::size_t>(std::max<std::int64_t>(sum, 0));
+  }
+  // Said when it is true of every loop: from then on no dial is answered with Accept.
+  void one_refuses() {
+    if (--dialing_ != 0 || closing_all_) return;
+    log_.write(LogLevel::info, "link gateway drains", {{"virtuals", virtuals()}, {"drain", drain_}});
   }
   void check() {
     if (!finished_ && virtuals() == 0) close_all();
@@ -169,7 +176,8 @@ class Closer final : public Timer, public std::enable_shared_from_this<Closer> {
   Log& log_;
   std::vector<std::move_only_function<void()>> waiting_;
   std::shared_ptr<Closer> self_;
-  std::size_t open_ = 0;  // loops
+  std::size_t dialing_ = 0;  // loops that do not refuse dials yet
+  std::size_t open_ = 0;     // loops
   bool begun_ = false;
   bool closing_all_ = false;
   bool finished_ = false;

@@ -371,7 +371,6 @@ TEST(LinkGateway, ADrainWaitsForVirtualConnectionsAndRefusesDials) {
   live.gateway->close_async([&closed] { closed.set_value(); });
   EXPECT_TRUE(live.gateway->closing());
   EXPECT_TRUE(live.becomes([&] { return live.log.count("link gateway drains") == 1; }));
-  live.settle();
   late.send(command(Command::dial(1)));
   EXPECT_EQ(late.read_frame(), command(Command::refuse(1)));
   server.send(data(connection, "goes on"));

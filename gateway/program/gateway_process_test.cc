@@ -354,8 +354,8 @@ TEST_F(ProgramTest, Sigusr2ReplacesItWhileOldConnectionsGoOn) {
   EXPECT_EQ(clients, address);
   EXPECT_GT(connected, 0);
   EXPECT_EQ(refused, 0);
-  // The old process still carries what it had, and takes no dials once it has heard that the new one is ready.
-  EXPECT_TRUE(process->wait_until_error_has("this one drains and ends"));
+  // The old process still carries what it had, and takes no dials once every loop has heard that the new one is ready.
+  EXPECT_TRUE(process->wait_until_error_has("link gateway drains"));
   expect_traffic();
   client->send(Command::dial(7));
   EXPECT_EQ(client->next(), "Refuse 7");
