@@ -123,7 +123,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data), size);
 
   boost::json::value value;
-  const bool ours = parse_json(input, value).has_value();
+  const auto read = parse_json(input, value);
+  const bool ours = read.has_value();
   if (ours) {
     const std::string text = written(value);
     boost::json::value again;
@@ -136,7 +137,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const boost::json::value theirs =
       boost::json::parse(boost::json::string_view(input.data(), input.size()), failed, {}, options);
   if (!failed) {
-    WAYPORT_ASSERT(ours || has_infinity(theirs), "we accept what Boost accepts");
+    // Of two members of one name Boost keeps the last: the number that is too large may be gone.
+    WAYPORT_ASSERT(ours || has_infinity(theirs) || read.error().to_string().contains("beyond the range of a double"),
+                   "we accept what Boost accepts");
     WAYPORT_ASSERT(!ours || same(value, theirs), "with the same value");
   }
 
