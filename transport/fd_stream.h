@@ -1,10 +1,12 @@
 // FdStream: a Stream on a connected stream socket; what tcp and unix share, and the hot path of everything.
 //
 // One recv per wake, into the loop's scratch(0) behind the unconsumed tail (if any); a chain that is flushed by one
-// sendmsg at turn end; interest in EPOLLOUT only while the kernel is full. A reset is told also while nobody reads, and
-// takes what was not read with it; an end in order is not, because bytes may be before it. A turn reads at most one scratch buffer and
+// sendmsg at turn end; interest in EPOLLOUT only while the kernel is full. A turn reads at most one scratch buffer and
 // writes until the kernel is full or the queue is empty; on_writable() comes once per flush, and what it writes leaves
 // in the next turn, so a fast pair cannot hold the loop.
+//
+// A reset is told also while nobody reads, and takes what was not read with it; an end in order is not, because bytes may
+// be before it.
 //
 // Abort is a plain close(2): the kernel sends FIN, or RST if bytes are unread. A FIN reads as an end in order, also to a
 // peer that was owed more. Whoever must not let that happen closes with a negative linger: an abort as a reset, RST
