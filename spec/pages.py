@@ -94,14 +94,17 @@ def check_topics(page, vectors):
 
 
 def check_rules(pages):
-    """Rules are "- T-1 MUST ...": an id once, in order, with a word that binds, and sections that there are."""
+    """Rules are "- T-1 MUST ...": an id once, in order within a level, with a word that binds, and sections that there are."""
     letters = {}
     for page in pages.values():
         rules = []
+        ordered, last = True, 0
         for index, (line, text) in enumerate(page.prose):
             match = re.match(r"- ([A-Z]+)-(\d+) (.*)", text)
             if not match:
+                last = 0 if text.startswith(("**", "#")) else last
                 continue
+            ordered, last = ordered and last < int(match.group(2)), int(match.group(2))
             whole = match.group(3)
             for _, more in page.prose[index + 1:]:
                 if not more.startswith("  "):
@@ -120,7 +123,8 @@ def check_rules(pages):
             yield page.name, 1, "has no rules"
         if not rules:
             continue
-        if [n for _, n in rules] != list(range(1, len(rules) + 1)) or len({letter for letter, _ in rules}) != 1:
+        numbers = sorted(n for _, n in rules)
+        if not ordered or numbers != list(range(1, len(rules) + 1)) or len({letter for letter, _ in rules}) != 1:
             yield page.name, 1, "rules are numbered %s" % ", ".join("%s-%d" % rule for rule in rules)
         other = letters.setdefault(rules[0][0], page.name)
         if other != page.name:

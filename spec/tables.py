@@ -106,6 +106,34 @@ def check_kcp(page, data):
         yield "6. FEC", "the vectors have no matrix of 10+3"
     if data["crypt"]["cfb_iv_16"] not in text:
         yield "7. Encryption", "the IV is %s in the vectors" % data["crypt"]["cfb_iv_16"]
+    yield from check_extension(page)
+
+
+def spread(value):
+    """splitmix64's step and finalizer, the f of kcp.md 8."""
+    value = (value + 0x9E3779B97F4A7C15) % 2**64
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+    return value ^ value >> 31
+
+
+def check_extension(page):
+    """The worked bytes of the extension, which is ours: no original has sent any."""
+    rows = re.findall(r"^ {4}((?:[0-9a-f]{2,16} +)+) {2,}(push|hello|confirm|close|closed)\b", page.text, flags=re.M)
+    kinds = {}
+    for row in table_below(page, "8. Extension", ["kind", "value"]):
+        kinds.update({name: int(number) for number, name in re.findall(r"(\d) (\w+)", row[0])})
+    for name in ("push", "hello", "confirm", "close", "closed"):
+        sent = next((bytes.fromhex(words.replace(" ", "")) for words, what in rows if what == name), b"")
+        conv = int.from_bytes(sent[:4], "little")
+        mark, start = spread(0x7761790000000000 | conv), spread(0x61736B0000000000 | conv) % 2**32
+        if name == "push":
+            right = sent[8:12] == start.to_bytes(4, "little") and "%08x" % start in page.text and "%016x" % mark in page.text
+        else:
+            right = sent[8:16] == (mark >> 32).to_bytes(4, "little") + (mark % 2**32).to_bytes(4, "little")
+            right = right and len(sent) == 40 and sent[20:24] == bytes([16, 0, 0, 0]) and sent[24:26] == bytes([1, kinds.get(name, 0)])
+        if not right:
+            yield "8. Extension", "the bytes of %s are others" % name
 
 
 def check_route(page, data):
