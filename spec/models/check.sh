@@ -6,6 +6,8 @@
 #   check.sh [--trail] MODEL.pml always LTL [-DNAME...]        the ltl formula of that name holds, with weak fairness
 #   check.sh [--trail] MODEL.pml breaks WHAT [-DNAME...]       WHAT fails: a property, `deadlock`, or `ltl:NAME`
 #   check.sh [--trail] MODEL.pml reaches POINT [-DNAME...]     the point is reached
+#   check.sh MODEL.pml named WHAT...                           mutations break each property and ltl formula of the
+#                                                              model (WHAT); and none states one of its own
 #
 # --trail prints the steps that lead there. Needs spin and a C compiler (cc) in PATH.
 set -euo pipefail
@@ -15,17 +17,30 @@ if [ "${1:-}" = --trail ]; then
   trail=yes
   shift
 fi
-[ $# -ge 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 model=$(basename "$1")
 folder=$(cd "$(dirname "$1")" && pwd)
 claim=$2
 shift 2
 case $claim in
-  holds | covers) what= ;;
+  holds | covers | named) what= ;;
   always | breaks | reaches) what=${1:?"$claim what?"}; shift ;;
   *) echo "check.sh: no claim is called $claim" >&2; exit 2 ;;
 esac
 defines=("$@")
+
+if [ "$claim" = named ]; then
+  for stated in $(sed -n 's/^PROPERTY(\([a-z_]*\)).*/\1/p; s/^ltl \([a-z_]*\) .*/ltl:\1/p' "$folder/$model"); do
+    [[ " $* " == *" $stated "* ]] || { echo "check.sh: $model: no mutation is said to break $stated" >&2; exit 1; }
+  done
+  # Such a one would fail by itself, whatever the mutation does.
+  own=$(awk '/^#if/ { about[++depth] = /MUTATION_/; mutated[depth] = about[depth] && /^#ifdef/ }
+             /^#else/ { mutated[depth] = about[depth] && !mutated[depth] }
+             /^#endif/ { depth-- }
+             /MUST\(/ { for (i = 1; i <= depth; i++) if (mutated[i]) print "  line " FNR ":" $0 }' "$folder/$model")
+  [ -z "$own" ] || { echo "check.sh: a mutation has properties of its own:"$'\n'"$own" >&2; exit 1; }
+  exit 0
+fi
 for tool in spin cc; do
   command -v "$tool" >/dev/null || { echo "check.sh: no $tool in PATH; tools/install brings it (packages spin, gcc)" >&2; exit 1; }
 done

@@ -1,7 +1,7 @@
 """spin_model: the checks of one Promela model, each a test of its own (README.md)."""
 
 def spin_model(name, covers = [], holds = {}, always = {}, breaks = {}, reaches = {}):
-    """Tests named <name>.<check>; a failing one names one cause.
+    """Tests named <name>.<check>; a failing one names one cause. `named` demands that `breaks` leaves no property out.
 
     Args:
       name: the model is <name>.pml.
@@ -12,6 +12,7 @@ def spin_model(name, covers = [], holds = {}, always = {}, breaks = {}, reaches 
       reaches: point (reach_<point>) -> definitions with which it is reached.
     """
     _check(name, "covers", ["covers"] + covers)
+    _check(name, "named", ["named"] + sorted({what[0]: None for what in breaks.values()}.keys()))
     for check, definitions in holds.items():
         _check(name, check, ["holds"] + definitions)
     for formula, definitions in always.items():

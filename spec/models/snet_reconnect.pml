@@ -55,6 +55,7 @@ byte c_written, c_received, c_sent, last;
 bit c_ended;
 byte s_written, s_received, s_sent, s_skip, s_generation;
 byte s_carrier = 0; /* the connection that carries the session; NONE: it waits */
+byte cuts;
 byte overheard_written, overheard_received;
 bit overheard;
 
@@ -127,12 +128,15 @@ carrying:
   :: atomic { STEP(client_sees_end, k) CLIENT_SEES_END(k) -> client_closed[k] = 1; forget(k); GIVES(0, 0, 0) break }
   :: OVER -> goto done
   od;
+#ifdef MUTATION_NO_RETRY
+  goto done;
+#endif
 
 waiting: /* section 7: one attempt under way */
   atomic {
     STEP(client_asks, k + 1)
     k++;
-    MUST(one_per_cut, k < CONNECTIONS);
+    MUST(one_per_cut, k <= 2 * cuts);
     last = k;
     run half(k);
 #ifdef MUTATION_TELLS_SENT
@@ -199,13 +203,21 @@ proctype half(byte k) {
 #ifdef MUTATION_FREEZE
        s_carrier = (genuine -> NONE : s_carrier); /* the original: the first proof takes the old connection away */
 #endif
+#ifdef MUTATION_OLD_FIRST
+       if
+       :: s_carrier != NONE -> goto closed /* the old connection's end has to be seen before somebody may resume */
+       :: else
+       fi;
+#endif
        if
        :: !genuine || IMPOSSIBLE(w, r, s_written, s_received) || OVERRUN(r, s_written) ->
           MUST(counters_agree, k == FORGER || client_closed[k] || !IMPOSSIBLE(w, r, s_written, s_received));
+#ifndef MUTATION_NO_REFUSAL
           if
           :: k != FORGER -> down[k] ! zeros(0, 0)
           :: else
           fi;
+#endif
           GIVES(refused, 0, 0)
           goto closed
        :: else ->
@@ -251,8 +263,10 @@ proctype half(byte k) {
        fi;
        announced = 0; peer_received = 0; generation = 0; genuine = 0
      }
+#ifndef MUTATION_OVERTAKEN_STAYS
   /* Another connection was proved first. */
   :: atomic { STEP(server_overtaken, k) s_generation != generation -> SEEN(reach_displaced); GIVES(0, 0, 0) goto closed }
+#endif
   SERVER_ENDS
   fi;
 
@@ -303,7 +317,6 @@ closed:
 }
 
 active proctype network() {
-  byte cuts;
   do
   :: atomic { STEP(network_cuts, last) cuts < CUTS && !cut[last] && !OVER -> cut[last] = 1; cuts++; GIVES(0, 0, 0) }
   :: OVER -> break
