@@ -13,7 +13,8 @@ An area is a package or a part of its path: framing, transport/kcp, gateway. Wit
   tools/coverage --corpus-only --at-least 90 framing transport/snet transport/kcp
   tools/coverage --missed gateway/link
 
-$BAZEL is the command for Bazel, by default "bazel". Exits 2 if it could not run.
+$BAZEL is the command for Bazel, by default "bazel". Exits 1, too, if a test failed; 2 if it could not run, or an area has
+nothing to measure.
 """
 
 import argparse
@@ -28,14 +29,20 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-AREAS = ["framing", "transport/kcp", "transport/snet", "transport/ws", "transport/link", "transport/route", "gateway/link",
-         "gateway/route", "gateway/relay"]
+# Each has cores.
+AREAS = ["framing", "transport/kcp", "transport/snet", "transport/ws", "transport/link", "gateway/link", "gateway/route"]
 # What is not the product: vectors and doubles of tests.
 TEST_PARTS = ("testing", "testdata", "interop_test")
 
 
 class Problem(Exception):
-    """What the user has to mend; no traceback."""
+    """What the user has to mend."""
+
+
+def said(error):
+    """One line. A traceback would end with 1, which says that too little was reached."""
+    text = str(error) if isinstance(error, Problem) else "%s: %s" % (type(error).__name__, error)
+    return " ".join(text.split())
 
 
 def bazel(*arguments, **options):
@@ -76,6 +83,21 @@ def build_files():
             yield path.parent.relative_to(ROOT).as_posix(), path.read_text()
 
 
+def chosen(words):
+    for word in words:
+        if not any((a + "/").startswith(word + "/") for a in AREAS):
+            raise Problem("%s is no area; there are %s" % (word, ", ".join(AREAS)))
+    return [a for a in AREAS if not words or any((a + "/").startswith(w + "/") for w in words)]
+
+
+def files_in(areas, found):
+    """Those of sources() that are in `areas`, each of which has some: else it would pass without being measured."""
+    for area in areas:
+        if area not in found.values():
+            raise Problem("%s has no core, nothing of it can be measured" % area)
+    return {path: area for path, area in found.items() if area in areas}
+
+
 def tests_of(areas, corpus_only):
     scope = 'attr(tags, "\\bfuzz\\b", tests(//fuzz/...))'
     if not corpus_only:
@@ -88,6 +110,7 @@ def tests_of(areas, corpus_only):
 
 
 def run_tests(labels, profiles):
+    """The programs that ran, and whether one of them failed."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/tmp"), ".cache"), "wayport-bazel")
     cache.mkdir(parents=True, exist_ok=True)
     flags = ["--config=cov", "--experimental_convenience_symlinks=ignore"]
@@ -100,10 +123,11 @@ def run_tests(labels, profiles):
                  "--", *labels, stdout=sys.stderr)
     if done.returncode not in (0, 3):
         raise Problem("the tests could not be built")
-    if done.returncode == 3:
-        print("tools/coverage: some tests failed; what they reached counts", file=sys.stderr)
-    where = bazel("info", *flags, "bazel-bin", check=True, capture_output=True, text=True).stdout.strip()
-    return [p for p in (pathlib.Path(where, label[2:].replace(":", "/")) for label in labels) if p.exists()]
+    where = bazel("info", *flags, "bazel-bin", capture_output=True, text=True)
+    if where.returncode != 0:
+        raise Problem("bazel info bazel-bin exits with %d: %s" % (where.returncode, where.stderr))
+    programs = [pathlib.Path(where.stdout.strip(), label[2:].replace(":", "/")) for label in labels]
+    return [p for p in programs if p.exists()], done.returncode == 3
 
 
 def export(binaries, profiles):
@@ -212,26 +236,26 @@ def main(arguments):
         return 0
     try:
         words = [w.strip("/") for w in options.areas]
-        areas = [a for a in AREAS if not words or any((a + "/").startswith(w + "/") for w in words)]
-        if not areas:
-            raise Problem("no such area; there are " + ", ".join(AREAS))
+        areas = chosen(words)
+        files = files_in(areas, sources(build_files(), options.all_files))
         with tempfile.TemporaryDirectory(prefix="wayport-coverage-") as scratch:
             profiles = pathlib.Path(options.keep or scratch).resolve()
             profiles.mkdir(parents=True, exist_ok=True)
             for old in profiles.glob("*.profraw"):
                 old.unlink()
-            binaries = run_tests(tests_of(areas, options.corpus_only), profiles)
+            binaries, failed = run_tests(tests_of(areas, options.corpus_only), profiles)
             covered = export(binaries, profiles)
-        files = {p: a for p, a in sources(build_files(), options.all_files).items() if a in areas}
         text, reached = report(files, covered, options.missed)
-    except (Problem, subprocess.CalledProcessError) as problem:
-        print("tools/coverage: %s" % problem, file=sys.stderr)
+    except Exception as error:
+        print("tools/coverage: %s" % said(error), file=sys.stderr)
         return 2
     print(text)
     problems = below(reached, options.at_least) if options.at_least is not None else []
     for problem in problems:
         print("BELOW: " + problem)
-    return 1 if problems else 0
+    if failed:
+        print("FAILED: some tests; what they reached counts")
+    return 1 if problems or failed else 0
 
 
 if __name__ == "__main__":

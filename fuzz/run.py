@@ -17,7 +17,9 @@ Without any, all of them run.
   tools/fuzz --minutes 1 teleport_packet_fuzz jwt_fuzz
   tools/fuzz --minutes 60 --update-corpus transport
 
-Exits 1 if something was found, and prints the command that shows it again; 2 if it could not run.
+What earlier runs left in DIR of --findings is run again first: it is found again, or mended, and then renamed.
+
+Exits 1 if something was found, and prints the command that shows it again; 2 if a target could not run.
 $BAZEL is the command for Bazel, by default "bazel".
 """
 
@@ -42,10 +44,19 @@ INPUT_SECONDS_MAX = 20
 MEMORY_MB_MAX = 2048
 # An engine ends by itself; this bounds one that hangs outside of an input.
 GRACE_SECONDS = 120
+# What libFuzzer calls inputs that break something. Not slow-unit-: slower than others, within the limit.
+ARTIFACT_KINDS = ("crash-", "oom-", "timeout-", "leak-")
+MENDED = "mended-"
 
 
 class Problem(Exception):
-    """What the user has to mend; no traceback."""
+    """What the user has to mend."""
+
+
+def said(error):
+    """One line. A traceback would end with 1, which says that something was found."""
+    text = str(error) if isinstance(error, Problem) else "%s: %s" % (type(error).__name__, error)
+    return " ".join(text.split())
 
 
 class Target:
@@ -117,7 +128,9 @@ def build(targets):
     command = bazel + ["build", "--disk_cache=%s" % cache] + flags + quiet + ["--"] + [t.label for t in targets]
     if subprocess.run(command, cwd=ROOT).returncode != 0:
         raise Problem("the engines could not be built")
-    where = subprocess.run(bazel + ["info"] + flags + ["bazel-bin"], cwd=ROOT, check=True, capture_output=True, text=True)
+    where = subprocess.run(bazel + ["info"] + flags + ["bazel-bin"], cwd=ROOT, capture_output=True, text=True)
+    if where.returncode != 0:
+        raise Problem("bazel info bazel-bin exits with %d: %s" % (where.returncode, where.stderr))
     return pathlib.Path(where.stdout.strip())
 
 
@@ -141,10 +154,17 @@ class Outcome:
         self.cpu_seconds = 0.0
         self.new = []       # paths in the local corpus
         self.findings = []  # (what, command that shows it again)
+        self.mended = []    # paths of inputs that broke something in an earlier run
+        self.problem = ""   # why it did not run to its end
 
 
 def files_of(directory):
     return {p for p in directory.iterdir() if p.is_file()} if directory.is_dir() else set()
+
+
+def artifacts_of(directory):
+    """{path: when it was written}"""
+    return {p: p.stat().st_mtime_ns for p in sorted(files_of(directory)) if p.name.startswith(ARTIFACT_KINDS)}
 
 
 def environment():
@@ -168,6 +188,13 @@ class Runner:
 
     def run(self, target):
         outcome = Outcome(target)
+        try:
+            self._run(target, outcome)
+        except Exception as error:  # the other targets still count, and so does what this one has found
+            outcome.problem = said(error)
+        return outcome
+
+    def _run(self, target, outcome):
         engine = self.engines / target.package / target.name
         if not os.access(engine, os.X_OK):
             raise Problem("%s is no engine; leave --engines out to build it" % engine)
@@ -175,27 +202,47 @@ class Runner:
         kept = self.findings / target.short
         local.mkdir(parents=True, exist_ok=True)
         kept.mkdir(parents=True, exist_ok=True)
-        before = files_of(kept)
+        self._run_again(outcome, engine, kept)
+        before = artifacts_of(kept)
         with tempfile.TemporaryDirectory(prefix="wayport-fuzz-") as scratch:
             new = pathlib.Path(scratch, "new")
             new.mkdir()
-            command = [str(engine), "-max_total_time=%d" % self.seconds, "-timeout=%d" % INPUT_SECONDS_MAX,
-                       "-rss_limit_mb=%d" % MEMORY_MB_MAX, "-print_final_stats=1", "-artifact_prefix=%s/" % kept]
+            command = [str(engine), "-max_total_time=%d" % self.seconds, *self._limits(), "-print_final_stats=1",
+                       "-artifact_prefix=%s/" % kept]
             if target.dictionary:
                 command.append("-dict=%s" % target.dictionary)
-            command += [str(new), str(local), str(target.seeds)]
-            status, output, outcome.cpu_seconds = self._call(command, self.seconds + GRACE_SECONDS)
+            directories = [str(local), str(target.seeds)]
+            status, output, outcome.cpu_seconds = self._call(command + [str(new), *directories],
+                                                             self.seconds + GRACE_SECONDS)
+            outcome.runs, outcome.edges = numbers_of(output)
+            written = [path for path, time in artifacts_of(kept).items() if before.get(path) != time]
+            for path in written:
+                if path not in before:  # else it is a finding by now
+                    self._found(outcome, engine, path)
             log = kept / "engine.log"
             log.write_text(output)
-            outcome.runs, outcome.edges = numbers_of(output)
-            for path in sorted(files_of(kept) - before - {log}):
-                if not path.name.startswith("slow-unit-"):  # slower than others, within the limit
-                    outcome.findings.append((path.name.partition("-")[0], shlex.join([str(engine), str(path)])))
-            if status != 0 and not outcome.findings:
-                outcome.findings.append(("exit %s, see %s" % (status, log), shlex.join(command)))
-            if not outcome.findings:
+            if status != 0 and not written:
+                # Without the directory for new inputs, which ends with this run: they go into the local corpus.
+                outcome.findings.append(("exit %s, see %s" % (status, log), shlex.join(command + directories)))
+            if status == 0 and not written:
                 self._keep(outcome, engine, pathlib.Path(scratch), new, local)
-        return outcome
+
+    def _run_again(self, outcome, engine, kept):
+        """What earlier runs found, or were killed over: it fails still, or gets a name that says it does not."""
+        for path in artifacts_of(kept):
+            status, _, _ = self._call([str(engine), *self._limits(), str(path)], INPUT_SECONDS_MAX + GRACE_SECONDS)
+            if status != 0:
+                self._found(outcome, engine, path)
+            else:
+                outcome.mended.append(path.replace(path.with_name(MENDED + path.name)))
+
+    @staticmethod
+    def _limits():
+        return ["-timeout=%d" % INPUT_SECONDS_MAX, "-rss_limit_mb=%d" % MEMORY_MB_MAX]
+
+    def _found(self, outcome, engine, path):
+        again = [str(engine), *self._limits(), str(path)]
+        outcome.findings.append((path.name.partition("-")[0], shlex.join(again)))
 
     def _keep(self, outcome, engine, scratch, new, local):
         """The local corpus becomes the few inputs that reach what the tree's own do not."""
@@ -205,8 +252,8 @@ class Runner:
         else:
             merged.mkdir()
         seeds = {p.name for p in files_of(merged)}
-        status, output, _ = self._call([str(engine), "-merge=1", "-timeout=%d" % INPUT_SECONDS_MAX,
-                                     "-rss_limit_mb=%d" % MEMORY_MB_MAX, str(merged), str(local), str(new)], None)
+        command = [str(engine), "-merge=1", *self._limits(), str(merged), str(local), str(new)]
+        status, output, _ = self._call(command, None)
         if status != 0:
             log = self.findings / outcome.target.short / "merge.log"
             log.write_text(output)
@@ -246,24 +293,31 @@ class Runner:
             return said, text, usage.ru_utime + usage.ru_stime
 
 
+def crashes_of(outcome):
+    return "-" if outcome.problem and not outcome.findings else str(len(outcome.findings))
+
+
 def table(outcomes):
     rows = [("target", "runs", "cpu s", "edges", "new inputs", "crashes")]
-    rows += [(o.target.short, str(o.runs), "%.0f" % o.cpu_seconds, str(o.edges), str(len(o.new)), str(len(o.findings))) for o in outcomes]
+    for o in outcomes:
+        rows.append((o.target.short, str(o.runs), "%.0f" % o.cpu_seconds, str(o.edges), str(len(o.new)), crashes_of(o)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:])]) for row in rows]
     return "\n".join(lines)
 
 
 def summary(outcomes):
-    """What is said about findings, and the exit status."""
-    lines = []
+    """What is said about findings and what was mended, and the exit status."""
+    lines = ["mended: %s" % path for outcome in outcomes for path in outcome.mended]
+    found = False
     for outcome in outcomes:
         for what, command in outcome.findings:
+            found = True
             lines.append("FOUND by %s: %s\n  again:  %s" % (outcome.target.short, what, command))
-    if lines:
+    if found:
         lines.append("Make the input smaller with -minimize_crash=1 -runs=100000; mend the cause; then the input goes, under the\n"
                      "name of what it reaches, into the target's corpus.")
-    return "\n".join(lines), 1 if lines else 0
+    return "\n".join(lines), 1 if found else 2 if any(o.problem for o in outcomes) else 0
 
 
 def main(arguments):
@@ -297,15 +351,18 @@ def main(arguments):
         print("tools/fuzz: %d targets, %d s each, %d at a time" % (len(targets), seconds, jobs), file=sys.stderr)
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             outcomes = list(pool.map(runner.run, targets))
-    except Problem as problem:
-        print("tools/fuzz: %s" % problem, file=sys.stderr)
+    except Exception as error:
+        print("tools/fuzz: %s" % said(error), file=sys.stderr)
         return 2
     print(table(outcomes))
-    found, status = summary(outcomes)
-    if found:
-        print(found)
-    elif any(o.new for o in outcomes):
+    text, status = summary(outcomes)
+    if text:
+        print(text)
+    if status == 0 and any(o.new for o in outcomes):
         print("new inputs are in %s" % runner.corpus)
+    for outcome in outcomes:
+        if outcome.problem:
+            print("tools/fuzz: %s: %s" % (outcome.target.short, outcome.problem), file=sys.stderr)
     return status
 
 

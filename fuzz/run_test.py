@@ -5,10 +5,14 @@ import contextlib
 import io
 import os
 import pathlib
+import re
+import shlex
 import stat
+import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import run
@@ -23,7 +27,7 @@ fuzz_target(name = "b_fuzz", srcs = ["b_fuzz.cc"])
 wayport_library(name = "c")
 """
 
-# Notes its arguments, finds one input (or what `trouble` says), and merges by copying.
+# Notes its arguments, finds one input (or what `trouble` says), merges by copying, and replays a file.
 ENGINE = """#!/usr/bin/env python3
 import os, pathlib, shutil, sys
 options = dict(a[1:].partition("=")[::2] for a in sys.argv[1:] if a.startswith("-"))
@@ -36,6 +40,8 @@ if "merge" in options:
             if path.read_bytes() not in [p.read_bytes() for p in directories[0].iterdir()]:
                 shutil.copy(path, directories[0] / path.name)
     sys.exit(TROUBLE == "merge")
+if directories[0].is_file():
+    sys.exit(77 if TROUBLE in ("crash", "not mended") else 0)
 (directories[0] / "0123456789abcdef").write_text("new")
 (directories[0] / "fedcba9876543210").write_text("seed")
 print("#2\\tINITED cov: 10 ft: 11 corp: 1/1b exec/s: 0 rss: 30Mb")
@@ -96,23 +102,107 @@ class RunTest(unittest.TestCase):
         status, out, _ = self.run_tool()
         self.assertEqual(status, 1)
         artifact = self.root / "findings/x/b_fuzz/crash-abc"
-        self.assertIn("FOUND by x/b_fuzz: crash\n  again:  %s %s\n" % (self.root / "engines/fuzz/x/b_fuzz", artifact), out)
+        self.assertIn("FOUND by x/b_fuzz: crash\n  again:  %s -timeout=20 -rss_limit_mb=2048 %s\n"
+                      % (self.root / "engines/fuzz/x/b_fuzz", artifact), out)
         self.assertEqual(artifact.read_text(), "bad")
         self.assertNotIn("FOUND by x/a_fuzz", out)
         self.assertEqual(out.splitlines()[2].split()[-1], "1")
 
-    def test_a_crash_of_an_earlier_run_is_no_news(self):
+    def found_earlier(self, name):
+        path = self.root / "findings/x/a_fuzz" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("bad")
+        return path
+
+    def test_what_a_killed_run_found_is_found_by_the_next(self):
+        artifact = self.found_earlier("timeout-abc")
+        self.engine("a_fuzz", "not mended")
+        status, out, _ = self.run_tool("a_fuzz")
+        self.assertEqual(status, 1)
+        again = [str(self.root / "engines/fuzz/x/a_fuzz"), "-timeout=20", "-rss_limit_mb=2048", str(artifact)]
+        self.assertIn("FOUND by x/a_fuzz: timeout\n  again:  %s\n" % shlex.join(again), out)
+        self.assertEqual(self.calls("a_fuzz")[0].split(), again[1:], "before anything else")
+        self.assertTrue(artifact.exists())
+        self.assertTrue((self.root / "corpus/x/a_fuzz/0123456789abcdef").exists(), "this run was a good one")
+
+    def test_a_crash_that_is_found_again_is_one_finding(self):
         self.engine("a_fuzz", "crash")
-        self.assertEqual(self.run_tool("a_fuzz")[0], 1)
-        self.engine("a_fuzz")
+        for _ in range(2):
+            status, out, _ = self.run_tool("a_fuzz")
+            self.assertEqual(status, 1)
+            self.assertEqual(out.count("FOUND by x/a_fuzz: crash"), 1, out)
+            self.assertNotIn("exit 77", out)
+
+    def test_a_failure_without_an_input_is_not_hidden_by_an_old_finding(self):
+        self.found_earlier("leak-abc")
+        path = self.root / "engines/fuzz/x/a_fuzz"
+        self.engine("a_fuzz", "start")
+        path.write_text(path.read_text().replace("sys.exit(77 if", "sys.exit(77 if True or"))
+        status, out, _ = self.run_tool("a_fuzz")
+        self.assertEqual(status, 1)
+        self.assertIn("FOUND by x/a_fuzz: leak\n", out)
+        self.assertIn("FOUND by x/a_fuzz: exit 3, see", out)
+
+    def test_a_crash_that_is_mended_is_said_once_and_renamed(self):
+        artifact = self.found_earlier("crash-abc")
+        status, out, _ = self.run_tool("a_fuzz")
+        self.assertEqual(status, 0)
+        mended = artifact.with_name("mended-crash-abc")
+        self.assertIn("mended: %s\n" % mended, out)
+        self.assertNotIn("FOUND", out)
+        self.assertEqual(mended.read_text(), "bad")
+        self.assertFalse(artifact.exists())
+        self.assertNotIn("mended", self.run_tool("a_fuzz")[1])
+
+    def test_a_slow_input_is_not_run_again(self):
+        self.found_earlier("slow-unit-abc")
+        self.engine("a_fuzz", "not mended")
         self.assertEqual(self.run_tool("a_fuzz")[0], 0)
-        self.assertTrue((self.root / "findings/x/a_fuzz/crash-abc").exists())
 
     def test_an_engine_that_fails_without_an_input_is_a_finding(self):
         self.engine("a_fuzz", "start")
         status, out, _ = self.run_tool("a_fuzz")
         self.assertEqual(status, 1)
         self.assertIn("exit 3, see %s" % (self.root / "findings/x/a_fuzz/engine.log"), out)
+        again = shlex.split(re.search(r"^  again:  (.*)$", out, flags=re.M).group(1))
+        self.assertEqual(subprocess.run(again, stdout=subprocess.DEVNULL).returncode, 3, "it runs as printed")
+        self.assertTrue(all(os.path.isdir(a) for a in again[1:] if not a.startswith("-")), again)
+
+    def test_a_target_that_cannot_run_takes_nothing_from_the_others(self):
+        (self.root / "engines/fuzz/x/a_fuzz").unlink()
+        status, out, err = self.run_tool()
+        self.assertEqual(status, 2)
+        self.assertEqual([line.split()[::5] for line in out.splitlines()[1:3]], [["x/a_fuzz", "-"], ["x/b_fuzz", "0"]])
+        self.assertRegex(err, r"tools/fuzz: x/a_fuzz: \S+ is no engine")
+        self.engine("b_fuzz", "crash")
+        status, out, err = self.run_tool()
+        self.assertEqual(status, 1)
+        self.assertIn("FOUND by x/b_fuzz: crash", out)
+        self.assertRegex(err, r"tools/fuzz: x/a_fuzz: \S+ is no engine")
+
+    def test_what_a_target_found_before_it_could_not_go_on_counts(self):
+        self.found_earlier("oom-abc")
+        (self.root / "findings/x/a_fuzz/engine.log").mkdir()
+        self.engine("a_fuzz", "crash")
+        status, out, err = self.run_tool("a_fuzz")
+        self.assertEqual(status, 1)
+        self.assertEqual(re.findall(r"FOUND by x/a_fuzz: (\w+)", out), ["oom", "crash"])
+        self.assertIn("tools/fuzz: x/a_fuzz: IsADirectoryError: ", err)
+
+    def test_what_keeps_it_from_building_is_one_line_and_2(self):
+        bazel = self.root / "bazel"
+        for script, wanted in ((None, "FileNotFoundError: .*/bazel"),
+                               ("exit 1", "the engines could not be built"),
+                               ('[ "$1" = info ] && echo no server >&2 && exit 37; exit 0', "exits with 37: no server")):
+            if script:
+                bazel.write_text("#!/bin/sh\n" + script + "\n")
+                bazel.chmod(0o755)
+            err = io.StringIO()
+            environment = {"BAZEL": str(bazel), "XDG_CACHE_HOME": str(self.root / "cache")}
+            with unittest.mock.patch.dict(os.environ, environment), contextlib.redirect_stderr(err):
+                self.assertEqual(run.main(["a_fuzz"]), 2)
+            self.assertRegex(err.getvalue().splitlines()[-1], "^tools/fuzz: .*" + wanted)
+            self.assertLessEqual(len(err.getvalue().splitlines()), 2, "the line about building, and this")
 
     def test_a_merge_that_fails_is_a_finding(self):
         self.engine("a_fuzz", "merge")
