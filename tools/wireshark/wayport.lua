@@ -13,7 +13,7 @@
 --
 -- Bytes of a capture never raise a Lua error: each read is checked against what is there. Work is linear in the bytes
 -- shown. What is remembered is one small record for each call with bytes of a TCP connection, so that frames can be
--- shown again in any order.
+-- shown again in any order; a postdissector, which shows nothing, says where one dissection of a frame ends.
 
 local MEBI = 1024 * 1024
 local DECODED_HEADER_MAX = MEBI          -- a longer Teleport header is shown as bytes
@@ -116,26 +116,45 @@ end
 
 local tcp_stream = Field.new("tcp.stream")
 
--- For one protocol. `calls` makes a frame show the same whenever it is dissected.
+-- Between two calls of a postdissector a frame is dissected once.
+local dissections = 0
+local counter = Proto("wayport", "Wayport (counts dissections, shows nothing)")
+function counter.dissector()
+  dissections = dissections + 1
+  return 0
+end
+register_postdissector(counter)
+
+-- For one protocol. `calls` makes a frame show the same whenever it is dissected: lists of states by frame and offset. TLS
+-- hands over each record from offset 0, and a frame may have several; `turns` says which is next in this dissection.
 local function new_streams()
   local streams = {}
   function streams.reset()
-    streams.connections, streams.calls = {}, {}
+    streams.connections, streams.calls, streams.turns = {}, {}, {}
   end
   streams.reset()
   return streams
 end
 
+local function copy_of(state)
+  local copy = {}
+  for key, value in pairs(state) do copy[key] = value end
+  return copy
+end
+
 -- The state of the direction that these bytes go: `messages` read so far, `offset` of the next, `to_server`, `failed`;
--- `connection` is shared with the other direction, which comes first in time: only what it has settled is copied.
+-- `connection` is shared with the other direction, which comes first in time: only what it has settled is copied. Then what
+-- leave() takes.
 local function enter(streams, tvb, pinfo)
   -- Not its length: when a frame is shown again, TCP has already put together what came first in pieces.
-  local call = pinfo.number .. "/" .. tvb:offset()
-  if pinfo.visited and streams.calls[call] then
-    local copy = {}
-    for key, value in pairs(streams.calls[call]) do copy[key] = value end
+  local place = pinfo.number .. "/" .. tvb:offset()
+  if streams.dissection ~= dissections then streams.dissection, streams.turns = dissections, {} end
+  local calls, turn = streams.calls[place] or {}, streams.turns[place] or 1
+  streams.calls[place] = calls
+  if pinfo.visited and #calls > 0 then
+    local copy = copy_of(calls[math.min(turn, #calls)])
     copy.connection = {kind = copy.kind}
-    return copy
+    return copy, place
   end
   local from = tostring(pinfo.src) .. " " .. pinfo.src_port
   local to = tostring(pinfo.dst) .. " " .. pinfo.dst_port
@@ -159,24 +178,28 @@ local function enter(streams, tvb, pinfo)
     state = {messages = 0, offset = 0, to_server = to_server}
     connection.directions[from] = state
   end
-  local kept = {kind = connection.kind}
-  for key, value in pairs(state) do kept[key] = value end
-  kept.connection = nil
-  if not streams.calls[call] then streams.calls[call] = kept end
+  local kept = copy_of(state)
+  kept.kind, kept.connection = connection.kind, nil
+  calls[turn] = kept
   state.connection = connection
-  return state
+  return state, place
+end
+
+-- After a call that took some of its bytes. One that only asked for more may not come again when the frame is shown again;
+-- the next has the same state.
+local function leave(streams, place)
+  streams.turns[place] = (streams.turns[place] or 1) + 1
 end
 
 -- TCP calls again with the whole next segment. If told a number of bytes twice in one segment, it loses them when the frame
 -- is shown again; so numbers are only for whole messages.
 local MORE = math.huge
 
--- Dissects what is there, message after message. `protocol` has
+-- Dissects what is there, message after message; whether any of it was taken. `protocol` has
 --   size(state, tvb, at, left) -> bytes of the message at `at`, then what show() needs of what was read for it;
 --                                 MORE: too few are there to say;  nil, code, detail: refused
 --   show(state, tvb, at, size, pinfo, tree, more)
-local function dissect_stream(protocol, tvb, pinfo, tree)
-  local state = enter(protocol.streams, tvb, pinfo)
+local function dissect_messages(protocol, state, tvb, pinfo, tree)
   local length, at = tvb:len(), 0
   local cut = tvb:reported_len() > length
   pinfo.cols.protocol = protocol.column
@@ -197,12 +220,12 @@ local function dissect_stream(protocol, tvb, pinfo, tree)
       tree:add(protocol.shown, tvb(at, left), protocol.title .. ", " .. left .. " bytes after an error")
         :add(protocol.fields.unread, tvb(at, left))
       pinfo.cols.info:append(" [after an error]")
-      return length
+      return true
     end
     local size, code, detail = protocol.size(state, tvb, at, left)
     if not size then
       fail(code, detail, at)
-      return length
+      return true
     end
     if size > left then
       if cut then
@@ -213,14 +236,20 @@ local function dissect_stream(protocol, tvb, pinfo, tree)
         pinfo.desegment_offset = at
         pinfo.desegment_len = size == MORE and DESEGMENT_ONE_MORE_SEGMENT or size - left
       end
-      return length
+      return at > 0 or state.failed ~= nil
     end
     protocol.show(state, tvb, at, size, pinfo, tree, code)
     state.messages = state.messages + 1
     state.offset = state.offset + size
     at = at + size
   end
-  return length
+  return at > 0
+end
+
+local function dissect_stream(protocol, tvb, pinfo, tree)
+  local state, place = enter(protocol.streams, tvb, pinfo)
+  if dissect_messages(protocol, state, tvb, pinfo, tree) then leave(protocol.streams, place) end
+  return tvb:len()
 end
 
 -- What every protocol over TCP has.
@@ -415,7 +444,8 @@ local function json_header(s)
         at = json_space(s, to)
         if s:sub(at, at) ~= ":" then return wanted("':'") end
         at = json_space(s, at + 1)
-        key = key:lower()
+        -- Go reads U+017F as an s, too. Its other oddity, U+212A, is in no name with a k: there is none.
+        key = key:gsub("\197\191", "s"):lower()
         local null = header[key] ~= nil and s:match("^null()", at)
         if null then
           at = null

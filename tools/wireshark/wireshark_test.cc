@@ -24,7 +24,7 @@ void expect_same(const std::string& check, const std::string& compared) {
 }
 
 TEST(Wireshark, ShowsTeleportPacketsAsDecodeDoesInAnySegmentation) {
-  expect_same("teleport", "349 packets, 5 segmentations");
+  expect_same("teleport", "357 packets, 5 segmentations");
 }
 TEST(Wireshark, MarksMalformedTeleportWhereDecodeFails) {
   expect_same("teleport_malformed", "92 malformed and defect vectors, 42 layers with expert information");
@@ -43,6 +43,10 @@ TEST(Wireshark, ShowsTheRouteHandshakesAndMarksBadOnes) { expect_same("route", "
 TEST(Wireshark, ShowsKcpSegmentsAndFecHeaders) { expect_same("kcp", "538 datagrams"); }
 TEST(Wireshark, MarksWhereAKcpReaderStops) { expect_same("kcp_malformed", "18 inputs"); }
 TEST(Wireshark, ShowsTheKcpExtensionOnlyWithItsMark) { expect_same("kcp_extension", "14 segments"); }
+
+TEST(Wireshark, ShowsTheRecordsOfTlsInOneFrameEachInItsPlace) {
+  expect_same("tls", "6 conversations, shown once and twice");
+}
 
 TEST(Wireshark, ClaimsNoPortThatNobodyAskedFor) { expect_same("ports", "2030 frames"); }
 TEST(Wireshark, SurvivesChangedVectorsWithoutALuaError) {

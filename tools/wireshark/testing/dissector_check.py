@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import hostile_check  # noqa: E402
 import teleport_check  # noqa: E402
+import tls_check  # noqa: E402
 import vectors_check  # noqa: E402
 from captures import Tshark  # noqa: E402
 
@@ -31,6 +32,7 @@ def checks(tshark, wayport, vectors):
         "kcp": lambda: vectors_check.check_kcp(tshark, vectors),
         "kcp_malformed": lambda: hostile_check.check_kcp_malformed(tshark, vectors),
         "kcp_extension": lambda: hostile_check.check_kcp_extension(tshark, vectors),
+        "tls": lambda: tls_check.check(tshark, vectors),
         "mutations": lambda: hostile_check.check_mutations(tshark, vectors),
         "ports": lambda: hostile_check.check_ports(tshark, vectors),
     }
