@@ -371,6 +371,7 @@ void Arq::finish_datagram(TimePoint now, const Heard& heard) {
     if (loss_is_due()) send_due_ = true;
     if (listed_ == 0) next_timeout_ = kNever;
   }
+  resend_reached(now);
   if (last_ack_) {
     // A datagram full of them leaves at once, and so do all under ack_nodelay.
     const bool now_due = options_.ack_nodelay || acks_.size() >= (mss_ + kSegmentHeaderBytes) / kSegmentHeaderBytes;

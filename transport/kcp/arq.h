@@ -174,6 +174,8 @@ class Arq {
   bool flush_data(TimePoint now, SegmentOutput& output);
   bool resend_timed_out(TimePoint now, SegmentOutput& output);
   bool resend_overtaken(TimePoint now, SegmentOutput& output, std::uint64_t margin, Why why);
+  // What the window has come to reach goes at once, not when its wait, which grew meanwhile, is over.
+  void resend_reached(TimePoint now) noexcept;
   bool transmit(std::uint32_t sn, Why why, TimePoint now, SegmentOutput& output);
   bool put_control(std::uint8_t cmd, std::uint32_t sn, std::uint32_t ts, SegmentOutput& output);
   bool may_send_now(TimePoint now) noexcept;
@@ -204,6 +206,8 @@ class Arq {
   TimePoint delivered_at_{};
   std::uint32_t peer_window_ = 32;  // until the peer says otherwise
   std::uint32_t dead_link_;
+  // The first segment that the peer's window did not reach when it was to be resent.
+  std::optional<std::uint32_t> unreached_{};
   TimePoint next_timeout_ = kNever;  // at or before the earliest resend_at
   TimePoint data_due_ = kNever;      // write delay
   TimePoint pace_next_{};

@@ -162,7 +162,12 @@ bool Arq::resend_timed_out(TimePoint now, SegmentOutput& output) {
     const std::uint32_t following = at(sn).following;
     Out& out = at(sn);
     if (out.resend_at <= now) {
-      if (out.transmissions >= dead_link_) {
+      // What the window that was told does not reach is dropped without an acknowledgement by a peer that lives. Such ones
+      // are asked for their window, and end by silence. (Not before they are validated: a window costs a forger nothing.)
+      if (!cautious_ && sn - una_ >= peer_window_) {
+        out.transmissions = std::min<std::uint16_t>(out.transmissions, 2);  // not 1: it gives no RTT sample
+        if (!unreached_ || difference(sn, *unreached_) < 0) unreached_ = sn;
+      } else if (out.transmissions >= dead_link_) {
         failure_ = Error{ErrorCode::timed_out,
                          "kcp: no acknowledgement after " + std::to_string(out.transmissions) +
                              " transmissions (dead_link); the peer is gone or the path is",
@@ -186,6 +191,20 @@ bool Arq::resend_timed_out(TimePoint now, SegmentOutput& output) {
   next_timeout_ = earliest;
   if (any) congestion_->on_loss({.now = now, .timed_out = true, .in_flight = in_flight(), .resend = options_.resend});
   return all;
+}
+
+void Arq::resend_reached(TimePoint now) noexcept {
+  if (!unreached_) return;
+  std::uint32_t sn = difference(*unreached_, una_) < 0 ? una_ : *unreached_;
+  const std::uint32_t edge = una_ + std::min(peer_window_, nxt_ - una_);
+  for (; difference(sn, edge) < 0; ++sn) {
+    Out& out = at(sn);
+    if (out.acked) continue;
+    out.rto = rto_;
+    out.resend_at = next_timeout_ = now;
+  }
+  unreached_ = sn;
+  if (difference(sn, nxt_) >= 0) unreached_.reset();
 }
 
 bool Arq::transmit(std::uint32_t sn, Why why, TimePoint now, SegmentOutput& output) {

@@ -246,6 +246,43 @@ TEST(KcpSession, ADeadLinkEndsTheSession) {
   EXPECT_EQ(pair.a.counters.lost_segments.read(), 19u);
 }
 
+// More is in flight than the window of who does not read, which was not known yet.
+void overrun(KcpPair& pair) {
+  pair.b.reading = false;
+  for (int i = 0; i < 10; ++i) pair.a.write("message");
+}
+
+TEST(KcpSession, WhatAPausedReaderHasNoRoomForIsNoDeadLink) {
+  KcpOptions options = fast();
+  options.receive_window = 4;
+  KcpPair pair(options, {});
+  overrun(pair);
+  pair.run(std::chrono::minutes(20));
+  EXPECT_EQ(pair.a.closes + pair.b.closes, 0);
+  EXPECT_EQ(pair.b.session->arq().received().waiting(), 4u);
+  pair.b.reading = true;
+  pair.b.read();
+  pair.run(seconds(1));
+  EXPECT_EQ(pair.b.received.size(), 70u);
+  // From then on it counts again, from the beginning.
+  pair.links[0].loss = 1;
+  pair.a.write("lost");
+  pair.run(seconds(300));
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("after 20 transmissions (dead_link)"));
+}
+
+TEST(KcpSession, APeerThatIsGoneBehindAClosedWindowEndsBySilence) {
+  KcpOptions options = fast();
+  options.receive_window = 4;
+  KcpPair pair(options, {});
+  overrun(pair);
+  pair.run(seconds(10));
+  pair.links[0].loss = pair.links[1].loss = 1;
+  pair.run(options.idle_timeout);
+  EXPECT_EQ(pair.a.closes, 1);
+  EXPECT_THAT(to_string(*pair.a.closed), HasSubstr("idle_timeout"));
+}
+
 TEST(KcpSession, AReaderThatReadsLateOpensTheWindowWithoutAProbe) {
   KcpOptions options = fast();
   options.receive_window = 4;
