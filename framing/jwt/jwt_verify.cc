@@ -46,8 +46,10 @@ Result<json> parse_object(std::string_view text, std::string_view what) {
     }
     return true;
   };
-  json parsed = json::parse(text.begin(), text.end(), watch, false);
   const std::string part = "the token's " + std::string(what);
+  // The library takes a NUL for the end, and would leave what is behind it unread.
+  if (text.contains('\0')) return fail(ErrorCode::malformed, part + " is no JSON object: it has a NUL byte");
+  json parsed = json::parse(text.begin(), text.end(), watch, false);
   if (parsed.is_discarded() || !parsed.is_object()) return fail(ErrorCode::malformed, part + " is no JSON object");
   if (duplicate) return fail(ErrorCode::malformed, part + " has a key twice");
   if (deep) return fail(ErrorCode::malformed, part + " is nested deeper than " + std::to_string(kNestingMax));

@@ -280,6 +280,16 @@ TEST(JwtVerify, APayloadIsOneObjectWithoutDuplicates) {
   EXPECT_FALSE(strict.verify(nested(17), kNow).has_value());
 }
 
+TEST(JwtVerify, NothingHidesBehindANul) {
+  const JwtVerifier strict = verifier();
+  const std::string header = R"({"alg":"HS256"})", payload = R"({"exp":1800000600})";
+  const std::string nul(1, '\0');
+  ASSERT_TRUE(strict.verify(token(header, payload), kNow).has_value());
+  EXPECT_EQ(code_of(strict.verify(token(header, payload + nul), kNow)), ErrorCode::malformed);
+  EXPECT_EQ(code_of(strict.verify(token(header, payload + nul + R"({"exp":1})"), kNow)), ErrorCode::malformed);
+  EXPECT_EQ(code_of(strict.verify(token(header + nul + R"({"alg":"none"})", payload), kNow)), ErrorCode::malformed);
+}
+
 TEST(JwtVerify, OneChangedCharacterAnywhereIsRefused) {
   const JwtVerifier strict = verifier();
   const std::string good = with_claims(R"({"exp":1800000600,"sub":"me"})");
