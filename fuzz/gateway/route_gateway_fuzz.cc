@@ -1,6 +1,7 @@
 // Whatever a client sends and when it leaves: it gets at most one answer, success or "error", and then nothing but the
 // backend's bytes; nothing is dialed that the allow list refuses; the backend gets what lay behind the identify, in order;
-// and when the client has left nothing is kept of it.
+// and when the client has left nothing is kept of it. Who stays, and has said its identify in time, does get an answer:
+// success and then every byte both ways if the target is allowed and the input has nothing fail, else "error".
 //
 // Input: three bytes (how names resolve and dials go, options, pieces), then operations of one byte and what they need.
 #include <algorithm>
@@ -9,7 +10,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +33,8 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kBlockBytes = 48 * 1024;
 constexpr std::size_t kOperationsMax = 200;
+// More than dial_timeout and what is late; after connect_timeout still less than any idle time.
+constexpr Duration kAnswerTime = 6s;
 
 void check(bool holds) {
   if (!holds) std::abort();
@@ -79,6 +84,11 @@ struct World {
   static Goes goes(std::uint8_t bits) { return static_cast<Goes>(bits & 3); }
   static Duration time_of(Goes how) {
     return how == Goes::never ? Duration::max() : how == Goes::at_once ? Duration::zero() : Duration(500ms);
+  }
+
+  bool can_connect() const {
+    const auto ends_well = [](Goes how) { return how == Goes::at_once || how == Goes::late; };
+    return ends_well(resolves) && ends_well(dials);
   }
 
   Goes resolves = Goes::at_once, dials = Goes::at_once;
@@ -134,6 +144,31 @@ class Names final : public Resolver {
   World& world_;
 };
 
+// Bytes of the identify with its length; nullopt: it is not whole, or of no length that is allowed.
+std::optional<std::size_t> identify_frame(std::string_view sent) {
+  if (sent.size() < 4) return std::nullopt;
+  const std::size_t size = load_le<std::uint32_t>(as_bytes(sent).data());
+  if (size == 0 || size > kIdentifyBytesMax || sent.size() < 4 + size) return std::nullopt;
+  return 4 + size;
+}
+
+// Read by hand: 10.x.y.z and a port from 1000 on, as the allow list has it.
+bool is_allowed(std::string_view target) {
+  const auto number = [&target](char after) {
+    const std::size_t end = after == 0 ? target.size() : std::min(target.find(after), target.size());
+    const std::string_view digits = target.substr(0, end);
+    target.remove_prefix(std::min(end + 1, target.size()));
+    const bool plain = !digits.empty() && digits.size() <= 5 && (digits == "0" || !digits.starts_with('0')) &&
+                       digits.find_first_not_of("0123456789") == std::string_view::npos;
+    return plain ? std::stoi(std::string(digits)) : -1;
+  };
+  const auto is_byte = [](int value) { return value >= 0 && value <= 255; };
+  const bool in_ten = number('.') == 10;
+  const bool second = is_byte(number('.')), third = is_byte(number('.')), fourth = is_byte(number(':'));
+  const int port = number(0);
+  return in_ten && second && third && fourth && port >= 1000 && port <= 65535;
+}
+
 // What is said behind a whole identify frame.
 std::string behind_identify(std::string_view sent) {
   if (sent.size() < 4) return {};
@@ -182,7 +217,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   client->start(events);
 
   std::string sent, from_backend;
-  bool ended = false;
+  bool ended = false, backend_ended = false, backend_left = false, paused = false;
+  Duration passed = Duration::zero();
   for (std::size_t count = 0; input.size != 0 && count < kOperationsMax; ++count) {
     const std::uint8_t operation = input.next();
     switch (operation % 8) {
@@ -197,6 +233,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       }
       case 2:
+        passed += Duration(10ms) * (operation / 8 * (operation / 8));
         loop.advance(Duration(10ms) * (operation / 8 * (operation / 8)));
         break;
       case 3:
@@ -205,17 +242,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 4:
         if (client) client->read((operation & 8) != 0);
+        paused = paused || (operation & 8) == 0;
         break;
       case 5:
         if (world.backend && !world.backend_events.closed) {
           const std::string bytes = input.take(operation / 8 + 1u);
-          from_backend += bytes;
+          if (!backend_ended) from_backend += bytes;
           world.backend->write(transport::chain_of(bytes));
           if ((operation & 8) != 0) world.backend->shutdown_write();
+          backend_ended = backend_ended || (operation & 8) != 0;
         }
         break;
       case 6:
-        if ((operation & 8) != 0) world.backend.reset();
+        if ((operation & 8) != 0 && world.backend) {
+          backend_left = true;
+          world.backend.reset();
+        }
         if ((operation & 16) != 0) client.reset();
         break;
       case 7:
@@ -225,7 +267,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     loop.advance(Duration::zero());
     check(gateway.connection_count() <= 1 && world.connected <= 1 && world.alive <= 2);
   }
+  const std::optional<std::size_t> frame = identify_frame(sent);
+  const bool served = client && frame && passed < route.connect_timeout;
+  if (served) {
+    client->read(true);
+    loop.advance(kAnswerTime);
+  }
   const std::string_view received = events.received;
+  if (served) {
+    const bool good = is_allowed(std::string_view(sent).substr(4, *frame - 4)) && world.can_connect();
+    if (good && !backend_left) {
+      check(received == success + from_backend);
+      check(world.backend_events.received == behind_identify(sent));
+    }
+    // What is not drained or not read may be lost to the end of the connection.
+    if (!good && !paused && sent.size() - *frame <= route.refusal_drain_bytes) check(received == kErrorAnswer);
+  }
   if (world.connected != 0) {
     check((success + from_backend).starts_with(received));
     check(behind_identify(sent).starts_with(world.backend_events.received));

@@ -1,17 +1,23 @@
-// Whatever two sessions are told and whatever bytes arrive: every pull has exactly one outcome, a close always ends, and
-// a pull that is said to be unexecuted was not executed (unless bytes were forged).
+// Whatever two sessions are told and whatever bytes arrive: every pull has exactly one outcome, and a close always ends.
+// Unless bytes were forged: the outcome is that of this pull and no other, by the number that it carries; each pull is
+// executed at most once, by the other side; and one that is said to be unexecuted was not and will not be.
 //
 // Input: operations, one byte each with their operands behind it; see the switch.
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
-#include <map>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "wayport/base/bytes.h"
+#include "wayport/framing/body_ops.h"
+#include "wayport/framing/protocol.h"
 #include "wayport/rpc/session_core.h"
 #include "wayport/rpc/testing/session_pair.h"
 
@@ -41,58 +47,154 @@ class Input {
   std::string_view rest_;
 };
 
+// One pull, from the call to its outcome.
+struct Pull {
+  const End* caller;
+  std::string uri;
+  std::string said;  // with the pull's number: the body if it has one, else the query
+  int outcomes = 0;
+  int executions = 0;
+  bool never_executed = false;  // as the outcome says
+};
+
+std::string_view said_by(const Call& call) { return call.has_body() ? as_text(call.packet().body) : call.raw_query(); }
+
+// All pulls, by number. Both sessions end before it.
+class Pulls {
+ public:
+  // From here on bytes may say anything.
+  bool forged = false;
+
+  void start(End& caller, std::string_view uri, const std::string& text, Duration timeout);
+  // `callee` begins to execute it.
+  void executed(const End& callee, const Call& call) {
+    if (forged) return;
+    const std::string_view said = said_by(call);
+    const std::string_view digits = call.has_body() ? said : said.substr(said.rfind('=') + 1);
+    std::size_t number = 0;
+    WAYPORT_ASSERT(std::from_chars(digits.data(), digits.data() + digits.size(), number).ec == std::errc() &&
+                       number < all_.size() && all_[number].said == said,
+                   "it says what a pull said");
+    Pull& pull = all_[number];
+    WAYPORT_ASSERT(pull.caller != &callee && call.header().uri == pull.uri, "executed by the other side, as asked");
+    ++pull.executions;
+    WAYPORT_ASSERT(pull.executions == 1, "a pull is executed once");
+    WAYPORT_ASSERT(!pull.never_executed, "a pull that is said to be unexecuted is not executed later");
+  }
+  void replied(std::size_t number, const std::string& text) {
+    Pull& pull = count_outcome(number);
+    if (forged) return;
+    WAYPORT_ASSERT(pull.executions == 1, "who replies has executed");
+    const std::string_view path = std::string_view(pull.uri).substr(0, pull.uri.find('?'));
+    const std::string wanted = path == "/echo" ? "echo:" + pull.said : path == "/later" ? "late:" + pull.said : "";
+    WAYPORT_ASSERT(text == wanted && path != "/throw", "the reply to this pull");
+  }
+  void failed(std::size_t number, const Status& status) {
+    Pull& pull = count_outcome(number);
+    if (forged) return;
+    pull.never_executed = status.never_executed || status.code == code::kNotFound || status.code == code::kBadUri;
+    WAYPORT_ASSERT(!pull.never_executed || pull.executions == 0, "what is said to be unexecuted was not executed");
+    WAYPORT_ASSERT(
+        status.code != kThrown || (pull.uri.starts_with("/throw") && pull.executions == 1 && status.text == "thrown"),
+        "the failure of this pull");
+  }
+  void check_all_have_ended() const {
+    for (const Pull& pull : all_) WAYPORT_ASSERT(pull.outcomes == 1, "one outcome per pull");
+  }
+
+  static constexpr std::int32_t kThrown = 1001;
+
+ private:
+  Pull& count_outcome(std::size_t number) {
+    Pull& pull = all_[number];
+    ++pull.outcomes;
+    WAYPORT_ASSERT(pull.outcomes == 1, "never a second outcome");
+    return pull;
+  }
+
+  std::deque<Pull> all_;
+};
+
+// Tells the outcome of one pull.
+class Outcome final : public PendingCall {
+ public:
+  Outcome(Pulls& pulls, std::size_t number) : pulls_(pulls), number_(number) {}
+  void on_reply(const framing::PacketView& packet, framing::ProtocolContext& context) override {
+    std::string text;
+    if (packet.has_body_codec) {
+      const Result<void> decoded = framing::decode_body(packet, context, {&framing::body_ops<std::string>(), &text});
+      WAYPORT_ASSERT(decoded || pulls_.forged, "replies decode");
+    }
+    pulls_.replied(number_, text);
+  }
+  void on_failed(Status status) override { pulls_.failed(number_, status); }
+
+ private:
+  Pulls& pulls_;
+  const std::size_t number_;
+};
+
+void Pulls::start(End& caller, std::string_view uri, const std::string& text, Duration timeout) {
+  const std::size_t number = all_.size();
+  Pull& pull = all_.emplace_back(&caller, std::string(uri));
+  Request request;
+  request.timeout = timeout;
+  if (!text.empty()) {
+    pull.said = std::to_string(number) + ":";
+    pull.said += std::string_view(text).substr(std::min(pull.said.size(), text.size()));
+    request.body = End::string_body(pull.said);
+  } else if (!uri.empty()) {
+    pull.uri += (uri.contains('?') ? "&n=" : "?n=") + std::to_string(number);
+    pull.said = pull.uri.substr(pull.uri.find('?') + 1);
+  }
+  request.uri = pull.uri;
+  caller.core().pull(request, std::make_unique<Outcome>(*this, number));
+  WAYPORT_ASSERT(pull.outcomes == 0, "no outcome from inside the call");
+}
+
 // What handlers have put off. Calls must go before the sessions.
 class Handlers {
  public:
+  explicit Handlers(Pulls& pulls) : pulls_(pulls) {}
   void add_to(End& end) {
-    end.on_pull("/echo", [this, &end](Call& call) {
-      ++executed_by(end);
-      testing::echo(call);
+    on_pull(end, "/echo", [](Call& call) {
+      testing::reply_text(call, "echo:" + (call.has_body() ? testing::body_of(call) : std::string(call.raw_query())));
     });
-    end.on_pull("/later", [this, &end](Call& call) {
-      ++executed_by(end);
+    on_pull(end, "/later", [this](Call& call) {
       if (auto deferred = call.defer()) waiting_.push_back(std::move(deferred));
     });
-    end.on_pull("/throw", [this, &end](Call&) {
-      ++executed_by(end);
-      throw StatusError(1001, "thrown");
-    });
-    end.on_pull("/close", [this, &end](Call& call) {
-      ++executed_by(end);
+    on_pull(end, "/throw", [](Call&) { throw StatusError(Pulls::kThrown, "thrown"); });
+    on_pull(end, "/close", [&end](Call& call) {
       end.core().close(CloseReason::local(ErrorCode::local_closed, "by a handler"));
       call.reply_empty();
     });
-    end.on_pull("/back", [this, &end](Call& call) {
-      ++executed_by(end);
-      pull(end, "/echo", "from inside");
+    on_pull(end, "/back", [this, &end](Call& call) {
+      pulls_.start(end, "/echo", "from inside", {});
       call.reply_empty();
     });
     end.on_push("/note", [](Call& call) { static_cast<void>(testing::body_of(call)); });
-  }
-  void pull(End& end, std::string_view uri, const std::string& text, Duration timeout = {}) {
-    ++pulls_;
-    ++pulls_of_[&end];
-    end.pull(uri, text, timeout);
   }
   void release(std::size_t index, bool answer) {
     if (waiting_.empty()) return;
     const auto at = waiting_.begin() + static_cast<std::ptrdiff_t>(index % waiting_.size());
     const std::unique_ptr<DeferredCall> call = std::move(*at);
     waiting_.erase(at);
-    if (answer) testing::reply_text(*call, "late");
+    if (answer) testing::reply_text(*call, "late:" + std::string(said_by(*call)));
   }
   void release_all() {
     while (!waiting_.empty()) release(0, false);
   }
-  std::size_t pulls() const { return pulls_; }
-  std::size_t pulls_of(const End& end) { return pulls_of_[&end]; }
-  std::size_t& executed_by(const End& end) { return executed_by_[&end]; }
 
  private:
+  void on_pull(End& end, const char* path, std::function<void(Call&)> run) {
+    end.on_pull(path, [this, &end, run = std::move(run)](Call& call) {
+      pulls_.executed(end, call);
+      run(call);
+    });
+  }
+
+  Pulls& pulls_;
   std::vector<std::unique_ptr<DeferredCall>> waiting_;
-  std::size_t pulls_ = 0;
-  std::map<const End*, std::size_t> pulls_of_;
-  std::map<const End*, std::size_t> executed_by_;
 };
 
 void run(Input input) {
@@ -106,7 +208,8 @@ void run(Input input) {
   options.read_timeout = std::chrono::seconds(5);
   options.write_timeout = std::chrono::seconds(2);
   options.close_timeout = std::chrono::seconds(3);
-  Handlers handlers;
+  Pulls pulls;
+  Handlers handlers(pulls);
   Pair pair(options, options);
   handlers.add_to(pair.left);
   handlers.add_to(pair.right);
@@ -114,7 +217,6 @@ void run(Input input) {
   static constexpr std::string_view kUris[] = {"/echo?a=1", "/later", "/throw", "/none",
                                                "/a%zz",     "/close", "/back",  ""};
 
-  bool forged = false;
   for (int operations = 0; operations < 200 && !input.empty(); ++operations) {
     const std::uint8_t operation = input.u8();
     End& end = operation & 0x80 ? pair.left : pair.right;
@@ -122,7 +224,7 @@ void run(Input input) {
       case 0:
       case 1: {
         const std::uint8_t how = input.u8();
-        handlers.pull(end, kUris[how & 7], std::string(how >> 2, 'x'), std::chrono::milliseconds(how & 8 ? how : 0));
+        pulls.start(end, kUris[how & 7], std::string(how >> 2, 'x'), std::chrono::milliseconds(how & 8 ? how : 0));
         break;
       }
       case 2:
@@ -150,11 +252,11 @@ void run(Input input) {
         end.core().abort(CloseReason::local(ErrorCode::local_closed, "fuzzed"));
         break;
       case 10:
-        forged = true;
+        pulls.forged = true;
         end.receive(input.take(input.u8()));
         break;  // any bytes at all
       case 11:
-        forged = true;
+        pulls.forged = true;
         end.receive(testing::packet(input.take(input.u8() & 0x7f), input.take(input.u8() & 0x3f)));
         break;
       case 12:
@@ -182,15 +284,7 @@ void run(Input input) {
     handlers.release_all();
   }
   WAYPORT_ASSERT(pair.left.closed && pair.right.closed, "a close always ends");
-  WAYPORT_ASSERT(pair.left.outcomes.size() + pair.right.outcomes.size() == handlers.pulls(), "one outcome per pull");
-  if (!forged) {
-    for (const auto& [caller, callee] : {std::pair(&pair.left, &pair.right), std::pair(&pair.right, &pair.left)}) {
-      const auto unexecuted = static_cast<std::size_t>(std::ranges::count_if(
-          caller->outcomes, [](const testing::Outcome& outcome) { return outcome.status.never_executed; }));
-      WAYPORT_ASSERT(handlers.executed_by(*callee) + unexecuted <= handlers.pulls_of(*caller),
-                     "a pull that is said to be unexecuted was not executed");
-    }
-  }
+  pulls.check_all_have_ended();
   WAYPORT_ASSERT(pair.left.core().running_handlers() == 0 && pair.right.core().running_handlers() == 0,
                  "every handler is accounted for");
 }
