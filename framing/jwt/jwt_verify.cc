@@ -99,7 +99,11 @@ Result<std::optional<double>> date(const json& claims, const char* name) {
   return std::optional<double>(value);
 }
 
-std::string seconds(double value) { return format_duration(std::chrono::seconds(static_cast<std::int64_t>(value))); }
+std::string seconds(double value) {
+  // Durations end after 292 years, dates of tokens may not.
+  constexpr double kLongest = 9e9;
+  return format_duration(std::chrono::seconds(static_cast<std::int64_t>(std::min(value, kLongest))));
+}
 
 }  // namespace
 

@@ -280,6 +280,14 @@ TEST(JwtVerify, APayloadIsOneObjectWithoutDuplicates) {
   EXPECT_FALSE(strict.verify(nested(17), kNow).has_value());
 }
 
+TEST(JwtVerify, ADateThatIsCenturiesAwayIsRefusedLikeOthers) {
+  const JwtVerifier strict = verifier();
+  EXPECT_EQ(code_of(strict.verify(with_claims(R"({"exp":253402300799,"nbf":253402300799})"), kNow)),
+            ErrorCode::refused);
+  EXPECT_EQ(code_of(strict.verify(with_claims(R"({"exp":0})"), kNow + std::chrono::seconds(200'000'000'000))),
+            ErrorCode::refused);
+}
+
 TEST(JwtVerify, NothingHidesBehindANul) {
   const JwtVerifier strict = verifier();
   const std::string header = R"({"alg":"HS256"})", payload = R"({"exp":1800000600})";
