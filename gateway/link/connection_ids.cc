@@ -1,5 +1,7 @@
 #include "wayport/gateway/link/connection_ids.h"
 
+#include <algorithm>
+
 namespace wayport::link {
 
 std::optional<std::uint32_t> ConnectionIds::take() noexcept {
@@ -14,20 +16,11 @@ std::optional<std::uint32_t> ConnectionIds::take() noexcept {
 
 std::optional<std::uint32_t> ConnectionIds::next_free() noexcept {
   std::uint32_t candidate = next_.load(std::memory_order_relaxed);
-  for (std::size_t skipped = 0; skipped <= kBlocks;) {
-    if (candidate == 0) {
-      // 0 is the first of its block, so that block is looked at here.
-      const bool taken = alive_in_block_[0].load(std::memory_order_relaxed) != 0;
-      const std::uint32_t to = taken ? kBlockMask + 1 : 1;
-      if (next_.compare_exchange_weak(candidate, to, std::memory_order_relaxed)) {
-        candidate = to;
-        skipped += taken ? 1 : 0;
-      }
-      continue;
-    }
-    // Within a block that this pass entered, all that follow are free: the block was empty then.
-    std::atomic<std::uint32_t>& alive = alive_in_block_[candidate >> kBlockBits];
-    if ((candidate & kBlockMask) == 0 && alive.load(std::memory_order_relaxed) != 0) {
+  // The second time round those are taken that have not rested.
+  for (std::size_t skipped = 0; skipped <= 2 * kBlocks;) {
+    const std::uint32_t block = candidate >> kBlockBits;
+    const bool enters = (candidate & kBlockMask) == 0;
+    if (enters && !may_enter(block, skipped < kBlocks)) {
       const std::uint32_t to = candidate + kBlockMask + 1;
       if (next_.compare_exchange_weak(candidate, to, std::memory_order_relaxed)) {
         candidate = to;
@@ -35,16 +28,27 @@ std::optional<std::uint32_t> ConnectionIds::next_free() noexcept {
       }
       continue;
     }
-    if (next_.compare_exchange_weak(candidate, candidate + 1, std::memory_order_relaxed)) {
-      alive.fetch_add(1, std::memory_order_relaxed);
-      return candidate;
+    // Within a block that this pass entered, all that follow are free: the block was empty then.
+    const std::uint32_t id = std::max(candidate, 1u);
+    if (next_.compare_exchange_weak(candidate, id + 1, std::memory_order_relaxed)) {
+      if (enters) entered_.fetch_add(1, std::memory_order_relaxed);
+      alive_in_block_[block].fetch_add(1, std::memory_order_relaxed);
+      return id;
     }
   }
   return std::nullopt;
 }
 
+bool ConnectionIds::may_enter(std::uint32_t block, bool must_rest) const noexcept {
+  if (alive_in_block_[block].load(std::memory_order_acquire) != 0) return false;
+  return !must_rest ||
+         released_in_[block].load(std::memory_order_relaxed) != entered_.load(std::memory_order_relaxed) + 1;
+}
+
 void ConnectionIds::release(std::uint32_t id) noexcept {
-  alive_in_block_[id >> kBlockBits].fetch_sub(1, std::memory_order_relaxed);
+  const std::uint32_t block = id >> kBlockBits;
+  released_in_[block].store(entered_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  alive_in_block_[block].fetch_sub(1, std::memory_order_release);
   alive_.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -93,11 +93,27 @@ TEST(ConnectionIds, SkipsZeroAndEachBlockWithALivingOne) {
   EXPECT_EQ(ids->take(), 0x2ffffu);
   EXPECT_EQ(ids->take(), 0x50000u);  // blocks 3 and 4 have living ones
   for (const std::uint32_t id : {1u, 2u, 0x3ffffu, 0x40000u}) ids->release(id);
+  ids->jump(0x70000);
+  EXPECT_EQ(ids->take(), 0x70000u);  // these rest meanwhile
   ids->jump(0);
   EXPECT_EQ(ids->take(), 1u);
   ids->jump(0x30000);
   EXPECT_EQ(ids->take(), 0x30000u);
   EXPECT_EQ(ids->take(), 0x30001u);
+}
+
+TEST(ConnectionIds, ABlockRestsUntilAnotherOneWasUsedUp) {
+  const auto ids = std::make_unique<ConnectionIds>(200'000);
+  ids->jump(0x50007);
+  const std::uint32_t old = ids->take().value();
+  ids->jump(0x4ffff);
+  EXPECT_EQ(ids->take(), 0x4ffffu);
+  ids->release(old);                 // just before the counter comes to it
+  EXPECT_EQ(ids->take(), 0x60000u);  // all of block 5 rests
+  ids->jump(0x4ffff);                // as if 6 had been used up, and a round were over
+  EXPECT_EQ(ids->take(), 0x4ffffu);
+  EXPECT_EQ(ids->take(), 0x50000u);
+  EXPECT_EQ(ids->alive(), 4u);
 }
 
 TEST(ConnectionIds, FailsWhenEachBlockHasALivingOne) {
