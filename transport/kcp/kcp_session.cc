@@ -85,6 +85,7 @@ class KcpSession::Builder final : public SegmentOutput {
     if (budget() < head_ + size + tail_ && !session_.grant_datagram(now_)) {
       if (!std::exchange(session_.held_, true)) session_.environment_.counters.amplification_holds.add();
       session_.held_at_ = now_;
+      session_.held_since_ = std::min(session_.held_since_, now_);
       return false;
     }
     if (const std::uint64_t allowed = budget(); allowed < mtu) limit_ = allowed - head_ - tail_;
@@ -455,6 +456,7 @@ bool KcpSession::flush(DatagramSink& sink) {
     flush_extension(now, builder);
     builder.finish();
   }
+  if (!held_) held_since_ = kNever;
   tell_closed();
   if (told_closed_) {
     Timer::unlink();
@@ -467,14 +469,17 @@ bool KcpSession::flush(DatagramSink& sink) {
 void KcpSession::look_after_life(TimePoint now) {
   if (state_ == State::ended) return;
   KcpCounters& counters = environment_.counters;
-  const auto silent_for = [&](Duration time) { return time > Duration::zero() && now - last_heard_ >= time; };
+  const auto passed_since = [&](TimePoint since, Duration time) {
+    return time > Duration::zero() && now - since >= time;
+  };
+  const auto silent_for = [&](Duration time) { return passed_since(last_heard_, time); };
   if (state_ == State::closing && now >= linger_until_) {
     end(reason_);
   } else if (half_open() && now - created_ >= options_->half_open_timeout) {
     counters.half_open_expired.add();
     end(CloseReason::local(ErrorCode::timed_out, "kcp: nothing after the first datagram within half_open_timeout = " +
                                                      format_duration(options_->half_open_timeout)));
-  } else if (held_ && arq_.unacknowledged() != 0 && silent_for(options_->half_open_timeout)) {
+  } else if (held_ && arq_.unacknowledged() != 0 && passed_since(held_silent_since(), options_->half_open_timeout)) {
     // The bound does not let it try again.
     counters.half_open_expired.add();
     end(CloseReason::local(ErrorCode::timed_out,
@@ -546,7 +551,7 @@ TimePoint KcpSession::life_deadline() const noexcept {
   };
   if (half_open()) add(created_, options_->half_open_timeout);
   if (held_) {
-    if (arq_.unacknowledged() != 0) add(last_heard_, options_->half_open_timeout);
+    if (arq_.unacknowledged() != 0) add(held_silent_since(), options_->half_open_timeout);
     if (grants_ != 0) due = std::min(due, grant_at_);
   }
   if (peer_reset_) return due;

@@ -19,6 +19,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -177,6 +178,8 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   void agree();
   void validate() noexcept;
   bool grant_datagram(TimePoint now) noexcept;
+  // From when on a peer that lets data be held is silent.
+  TimePoint held_silent_since() const noexcept { return std::max(last_heard_, held_since_); }
   bool flush_extension(TimePoint now, Builder& builder);
   void look_after_life(TimePoint now);
   void finish_if_done();
@@ -214,6 +217,7 @@ class KcpSession final : public ListNode<KcpSession>, private Timer {
   std::uint32_t grants_ = 0;                    // full datagrams that may yet be granted
   TimePoint grant_at_ = TimePoint::min();       // not before
   TimePoint held_at_{};
+  TimePoint held_since_ = kNever;  // without a flush in which all fitted
   std::uint32_t packets_in_ = 0;
   bool validated_ = false;
   bool held_ = false;     // by the amplification bound: something due did not fit at held_at_

@@ -367,6 +367,39 @@ TEST(KcpSession, ALostDatagramDoesNotEndAnAnswerThatTheAmplificationBoundHolds) 
   }
 }
 
+// Acknowledged, which validates nothing; and then two minutes of silence.
+void write_twice_and_wait(KcpPair& pair) {
+  pair.a.write("hello");
+  pair.run(seconds(1));
+  pair.a.write("hello");
+  pair.run(std::chrono::minutes(2));
+}
+
+TEST(KcpSession, DataThatIsHeldAfterALongSilenceWaitsItsTime) {
+  KcpPair pair(fast(), {});
+  write_twice_and_wait(pair);
+  const std::string news(5000, 'n');
+  pair.b.write(news);
+  pair.b.write(news);  // finds the first one held, and the peer silent for two minutes
+  pair.run(seconds(5));
+  EXPECT_EQ(pair.b.closes, 0);
+  EXPECT_EQ(pair.a.received, news + news);
+  EXPECT_GT(pair.b.counters.amplification_holds.read(), 0u);
+}
+
+TEST(KcpSession, DataThatIsHeldForAPeerThatIsGoneEndsTheSession) {
+  const KcpOptions options = fast();
+  KcpPair pair(options, {});
+  write_twice_and_wait(pair);
+  pair.links[0].loss = pair.links[1].loss = 1;
+  pair.b.write(std::string(5000, 'n'));
+  pair.run(options.half_open_timeout - milliseconds(1));
+  EXPECT_EQ(pair.b.closes, 0);
+  pair.run(milliseconds(2));
+  ASSERT_EQ(pair.b.closes, 1);
+  EXPECT_THAT(to_string(*pair.b.closed), HasSubstr("amplification_max"));
+}
+
 TEST(KcpSession, ADownloadGoesOnAfterAMoveThatASmallDatagramTold) {
   for (const bool lost : {false, true}) {
     SCOPED_TRACE(lost);
