@@ -362,6 +362,20 @@ TEST(KcpResists, Item09ResendsBeforeAndAfterValidationEnd) {
   EXPECT_THAT(to_string(*accepted.end.closed), HasSubstr("4 transmissions"));
 }
 
+TEST(KcpResists, Item09AWindowThatAStrangerClosesKeepsNoResendsGoing) {
+  KcpOptions options = fast();
+  options.amplification_max = 1000;
+  Victim accepted(options, KcpSession::Role::accepted);
+  accepted.hear(segment({.wnd = 32}, "x"));
+  accepted.write("data");
+  accepted.run(milliseconds(1));
+  accepted.hear(segment({.wnd = 0, .sn = 1}, "x"));
+  accepted.run(seconds(60));
+  EXPECT_EQ(accepted.end.counters.lost_segments.read(), 3u);
+  ASSERT_TRUE(accepted.end.closed.has_value());
+  EXPECT_THAT(to_string(*accepted.end.closed), HasSubstr("4 transmissions"));
+}
+
 TEST(KcpResists, Item10ConvHijack) {
   using Replace = KcpTableOptions::Replace;
   for (const Replace replace : {Replace::never, Replace::when_silent, Replace::push_zero}) {
