@@ -72,12 +72,17 @@ def pieces_of(dice, data, sizes):
 
 
 def check_route(tshark, more):
-    """All that one side sends in one segment: identify and data in records of their own, the identify also in two."""
+    """All that one side sends in one segment: identify and data in records of their own, the identify also in two.
+
+    Conversations, and problems.
+    """
     target = b"example.com:80"
     identify = struct.pack("<I", len(target)) + target
 
+    identifies = ([identify], [identify[:9], identify[9:]])
+
     def make(capture, keylog):
-        for connection, pieces in enumerate(([identify], [identify[:9], identify[9:]])):
+        for connection, pieces in enumerate(identifies):
             conversation = Conversation(capture, ROUTE, connection, keylog)
             conversation.send(True, b"".join(conversation.records(True, pieces + [b"hello", b"more"])))
             conversation.send(False, b"".join(conversation.records(False, [bytes(4), b"answer"])))
@@ -95,17 +100,19 @@ def check_route(tshark, more):
         else:
             fields["length"] = message.number("length")
         shown.append((message.flow[1], fields))
-    return [] if shown == wanted * 2 else ["route, %s: shows %r" % (more, shown)]
+    right = shown == wanted * len(identifies)
+    return len(identifies), [] if right else ["route, %s: shows %r" % (more, shown)]
 
 
 def check_teleport(tshark, vectors, more):
-    """Packets joined, cut into records, and these into segments."""
-    problems = []
+    """Packets joined, cut into records, and these into segments. Conversations, and problems."""
+    count, problems = 0, []
     packets = [bytes.fromhex(v["hex"]) for v in vectors["teleport"]
                if v["kind"] == "packet" and v["direction"] == "client_to_server"]
     small = (3, 20, 100)
     for records, segments in ((None, None), (None, (1460,)), (small, (7, 60, 300)), (small, (1460,))):
         dice = random.Random(20)
+        count += 1
 
         def make(capture, keylog):
             conversation = Conversation(capture, TELEPORT, 0, keylog)
@@ -121,17 +128,19 @@ def check_teleport(tshark, vectors, more):
             at += len(packet)
         shown = [(m.number("offset"), m.number("size")) for m in messages(tshark, make, "teleport", TELEPORT, more)]
         if shown != wanted:
-            count = min(len(shown), len(wanted))
-            wrong = next((i for i in range(count) if shown[i] != wanted[i]), count)
+            both = min(len(shown), len(wanted))
+            wrong = next((i for i in range(both) if shown[i] != wanted[i]), both)
             problems.append("teleport, records of %s in segments of %s, %s: %d packets instead of %d, "
                             "from %d on %r instead of %r"
                             % (records or "a packet", segments or "two records", more, len(shown), len(wanted), wrong,
                                shown[wrong:][:2], wanted[wrong:][:2]))
-    return problems
+    return count, problems
 
 
 def check(tshark, vectors):
-    problems = []
+    counts, problems = [], []
     for more in ([], ["-2"]):
-        problems += check_route(tshark, more) + check_teleport(tshark, vectors, more)
-    return "6 conversations, shown once and twice", problems
+        for count, found in (check_route(tshark, more), check_teleport(tshark, vectors, more)):
+            counts.append(count)
+            problems += found
+    return "%d conversations, half of them shown twice" % sum(counts), problems
