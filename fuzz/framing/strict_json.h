@@ -13,7 +13,7 @@
 
 namespace wayport::framing::fuzzing {
 
-// The unit of an escape \uXXXX that `text` begins with.
+// The unit of an escape of four hex digits that `text` begins with.
 inline std::optional<unsigned> escaped_unit(std::string_view text) {
   if (text.size() < 6 || !text.starts_with("\\u")) return std::nullopt;
   unsigned unit = 0;
