@@ -375,16 +375,38 @@ void write_twice_and_wait(KcpPair& pair) {
   pair.run(std::chrono::minutes(2));
 }
 
+// The second write finds the first one held, and the peer silent for long.
+void write_twice_before_an_answer(KcpPair& pair, const std::string& text) {
+  pair.links[1].loss = 1;
+  for (int i = 0; i < 2; ++i) {
+    pair.b.write(text);
+    pair.run(milliseconds(1));
+  }
+  pair.links[1].loss = 0;
+  pair.run(seconds(9));
+}
+
 TEST(KcpSession, DataThatIsHeldAfterALongSilenceWaitsItsTime) {
   KcpPair pair(fast(), {});
   write_twice_and_wait(pair);
   const std::string news(5000, 'n');
-  pair.b.write(news);
-  pair.b.write(news);  // finds the first one held, and the peer silent for two minutes
-  pair.run(seconds(5));
+  write_twice_before_an_answer(pair, news);
   EXPECT_EQ(pair.b.closes, 0);
   EXPECT_EQ(pair.a.received, news + news);
   EXPECT_GT(pair.b.counters.amplification_holds.read(), 0u);
+}
+
+TEST(KcpSession, DataThatIsHeldOnceMoreWaitsItsTimeAnew) {
+  KcpPair pair(fast(), {});
+  write_twice_and_wait(pair);
+  const std::string news(5000, 'n');
+  write_twice_before_an_answer(pair, news);
+  pair.b.session->restart_validation(60);  // the peer has moved
+  pair.run(std::chrono::minutes(2));
+  const std::string more(20'000, 'm');
+  write_twice_before_an_answer(pair, more);
+  EXPECT_EQ(pair.b.closes, 0);
+  EXPECT_EQ(pair.a.received, news + news + more + more);
 }
 
 TEST(KcpSession, DataThatIsHeldForAPeerThatIsGoneEndsTheSession) {
